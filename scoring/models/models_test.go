@@ -1,0 +1,26 @@
+package models_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/pith-llm/pith/scoring/models"
+)
+
+func TestEmbeddedFilesAreTheOnesInTheReadme(t *testing.T) {
+	for name, file := range map[string]struct{ content, sum string }{
+		"decoder": {models.Decoder, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+		"encoder": {models.Encoder, "0246151d8aee445f399cd58a4286b440716491b887bedb8f58fd25457e0936a2"},
+	} {
+		h := sha256.New()
+		if _, err := io.Copy(h, strings.NewReader(file.content)); err != nil {
+			t.Fatal(err)
+		}
+		if got := hex.EncodeToString(h.Sum(nil)); got != file.sum {
+			t.Errorf("%s: sha256 %s, want %s", name, got, file.sum)
+		}
+	}
+}

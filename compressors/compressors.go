@@ -1,0 +1,185 @@
+// Package compressors shortens texts under a token budget without inventing anything.
+//
+// Its steps, in order: find each text's kind; cut it into segments that tile it exactly; have the segments scored
+// against the query; choose what fits the budget, pinned segments first; render the kept ranges in source order with
+// markers in the gaps. Verify proves the outcome from the source and the output alone.
+//
+// The package knows neither models nor HTTP: a Scorer and a token counter are passed in.
+package compressors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Text is one source text of a turn: a file, a document, a tool result.
+type Text struct {
+	// Name is the path, title or tool that the text came from; empty if unknown.
+	Name string
+	// Language names the syntax: "go", "python", "typescript", "tsx", "markdown", "text"; empty means found from Name
+	// and then from Content.
+	Language string
+	// Content is the text itself, UTF-8.
+	Content string
+}
+
+// SegmentKind says what a segment is.
+type SegmentKind uint8
+
+// The kinds of segment. KindText is a paragraph or a group of them; KindHeader is the opening of a class or of a long
+// function whose parts are segments of their own.
+const (
+	KindText SegmentKind = iota
+	KindHeading
+	KindSentence
+	KindLines
+	KindImport
+	KindStatement
+	KindFunction
+	KindMethod
+	KindClass
+	KindHeader
+)
+
+// Segment is a half-open range of bytes [Start, End) of one text. The segments of a text tile it exactly.
+type Segment struct {
+	Start, End int
+	Kind       SegmentKind
+	// Name is the symbol or heading that the segment stands for, such as "Parser.parse"; may be empty.
+	Name string
+	// Parent is the index of the segment of the same text that holds the enclosing header (a class's opening, a long
+	// function's signature, a section's heading), always less than the segment's own index; -1 without one. Whoever keeps a segment keeps its parents.
+	Parent int
+}
+
+// Segmenter cuts a text into segments that tile it.
+type Segmenter interface {
+	Segments(text Text) ([]Segment, error)
+}
+
+// Candidate is one segment as a Scorer sees it.
+type Candidate struct {
+	// TextName is the Name of the text that holds the segment, SegmentName that of the segment.
+	TextName, SegmentName string
+	// Text is the segment's own source.
+	Text string
+}
+
+// Term is one named part of a score, for explanation.
+type Term struct {
+	Name  string
+	Value float64
+}
+
+// Score is a segment's relevance: higher is better, comparable only within one call. It is rounded before it ranks, so
+// that float noise below the rounding cannot change a selection.
+type Score struct {
+	Value float64
+	Terms []Term
+}
+
+// Scores is what a Scorer says of the candidates of one turn.
+type Scores struct {
+	// Scores holds one entry a candidate, in their order.
+	Scores []Score
+	// ModelTokens counts the model tokens that the scores cost at the cold price, whatever was cached.
+	ModelTokens int
+	// Stages holds the time of each step.
+	Stages []Stage
+}
+
+// Scorer rates candidates against a query.
+type Scorer interface {
+	Score(ctx context.Context, query string, candidates []Candidate) (Scores, error)
+}
+
+// ScorerFunc lets a function be a Scorer.
+type ScorerFunc func(ctx context.Context, query string, candidates []Candidate) (Scores, error)
+
+// Score calls f.
+func (f ScorerFunc) Score(ctx context.Context, query string, candidates []Candidate) (Scores, error) {
+	return f(ctx, query, candidates)
+}
+
+// Stage is the time that one named step took.
+type Stage struct {
+	Name     string
+	Duration time.Duration
+}
+
+// Budget bounds what is kept of all texts of one Input together. At most one field is set; the zero value means the
+// compressor's default rate.
+type Budget struct {
+	// Tokens is the most tokens to keep.
+	Tokens int
+	// Rate is the share of tokens to keep, above 0 and up to 1.
+	Rate float64
+}
+
+// Validate reports a budget that contradicts itself or is out of range.
+func (b Budget) Validate() error {
+	switch {
+	case b.Tokens < 0:
+		return fmt.Errorf("budget is %d tokens: it must not be negative", b.Tokens)
+	case b.Rate < 0 || b.Rate > 1 || b.Rate != b.Rate:
+		return fmt.Errorf("rate is %v: it must lie above 0 and up to 1", b.Rate)
+	case b.Tokens > 0 && b.Rate > 0:
+		return errors.New("both a budget in tokens and a rate are set: choose one")
+	}
+	return nil
+}
+
+// Input is one turn: texts that share a query and a budget.
+type Input struct {
+	Query  string
+	Texts  []Text
+	Budget Budget
+}
+
+// SkipReason says why a text was left as it was.
+type SkipReason uint8
+
+// The reasons.
+const (
+	NotSkipped       SkipReason = iota
+	SkipSmall                   // fewer tokens than are worth the work
+	SkipNoSaving                // the rendered text would not be shorter by enough
+	SkipNoQuery                 // there is nothing to score against
+	SkipWithinBudget            // everything fits
+)
+
+// SegmentResult is one segment with what became of it.
+type SegmentResult struct {
+	Segment
+	Tokens int
+	Kept   bool
+	Score  Score
+}
+
+// Part is one piece of an output: a source range [Start, End) kept verbatim, or, if Marker is not empty, the marker that
+// stands for the elided range [Start, End).
+type Part struct {
+	Start, End int
+	Marker     string
+}
+
+// TextResult is what became of one text.
+type TextResult struct {
+	// Output is the text to send: the parts in order, or the source if Skip is set.
+	Output string
+	// Parts tile the source; consecutive kept ranges are merged.
+	Parts               []Part
+	Segments            []SegmentResult
+	TokensIn, TokensOut int
+	Skip                SkipReason
+}
+
+// Result is what became of an Input; Texts are in the input's order.
+type Result struct {
+	Texts               []TextResult
+	TokensIn, TokensOut int
+	ModelTokens         int
+	Stages              []Stage
+}

@@ -1,0 +1,15 @@
+# The build is CI's own: go build with cgo (tree-sitter) and a static link, so that the image needs no C library.
+FROM golang:1.26-bookworm AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN go build -trimpath -tags netgo,osusergo -ldflags '-s -w -linkmode external -extldflags -static' -o /pith .
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /pith /pith
+USER 65532:65532
+EXPOSE 8787
+ENTRYPOINT ["/pith"]
+CMD ["serve", "--listen", "0.0.0.0:8787"]

@@ -1,0 +1,91 @@
+// Package config holds every setting of pith and says where each comes from: a flag first, then the environment
+// (PITH_…), then a YAML file, then the default. One name serves all three: the setting `compression.min_tokens` of the
+// file is the flag --compression-min-tokens and the variable PITH_COMPRESSION_MIN_TOKENS.
+package config
+
+import (
+	"reflect"
+	"time"
+)
+
+// Edge holds the settings of the HTTP side.
+type Edge struct {
+	Listen         string        `default:"127.0.0.1:8787" help:"Address to listen on; loopback unless you say otherwise."`
+	Upstream       string        `help:"Base URL of the LLM API without /v1, such as http://127.0.0.1:8000, or 'embedded' for the model inside this binary."`
+	Mode           string        `default:"on" enum:"on,observe,off" help:"Compress (on), compress and report but forward the original (observe), or forward only (off)."`
+	MaxBody        int           `name:"max-body-mib" default:"64" help:"Largest request body, in MiB; larger is answered 413."`
+	ConnectTimeout time.Duration `default:"10s" help:"Time to connect to the upstream."`
+	HeaderTimeout  time.Duration `default:"10m" help:"Time from the end of the request to the upstream's first byte."`
+	IdleTimeout    time.Duration `default:"5m" help:"Longest silence inside an upstream answer."`
+}
+
+// Compression holds the settings of what is compressed and how far.
+type Compression struct {
+	Rate      float64       `default:"0.4" help:"Share of a turn's tokens to keep where the request names no budget, above 0 and up to 1."`
+	MinTokens int           `default:"400" help:"Texts with fewer tokens are left alone."`
+	Tokenizer string        `default:"o200k_base" enum:"o200k_base,cl100k_base" help:"Vocabulary of the upstream model, by which tokens are counted."`
+	FileReads bool          `help:"Also compress what file-reading tools returned, although an edit may quote it."`
+	Deadline  time.Duration `default:"30s" help:"Longest compression of one request; past it the original is forwarded."`
+}
+
+// Scoring holds the settings of relevance.
+type Scoring struct {
+	Scorer    string `default:"default" help:"How segments are scored: bm25, encoder, lm, a sum such as bm25+lm, or default (a cascade of the three)."`
+	Decoder   string `help:"GGUF file of the decoder; the embedded SmolLM2-135M-Instruct if empty."`
+	Encoder   string `help:"GGUF file of the encoder; the embedded all-MiniLM-L6-v2 if empty."`
+	Precision string `default:"int8" enum:"int8,f32" help:"Arithmetic of the decoder: int8, or f32 (the reference, several times slower)."`
+	Tier      string `default:"auto" help:"CPU instructions to use: auto, or one of the tiers that 'pith version' lists. Replicas that must agree to the byte pin one."`
+	Workers   int    `default:"0" help:"Threads of a forward pass; 0 means one a core."`
+}
+
+// Cache holds the bounds of what is remembered.
+type Cache struct {
+	KV     int `name:"kv-mib" default:"512" help:"Memory for the K/V of scored segments, in MiB."`
+	Scores int `name:"scores-mib" default:"64" help:"Memory for scores, encoder vectors and token counts, in MiB."`
+}
+
+// Engine holds the settings that decide what becomes of a text; pith compress, eval, demo and serve share them.
+type Engine struct {
+	Compression Compression `embed:"" prefix:"compression-"`
+	Scoring     Scoring     `embed:"" prefix:"scoring-"`
+	Cache       Cache       `embed:"" prefix:"cache-"`
+}
+
+// names lists every setting's flag name, such as "compression-min-tokens".
+func names() []string {
+	var all []string
+	for _, t := range []reflect.Type{reflect.TypeFor[Edge](), reflect.TypeFor[Engine]()} {
+		all = appendNames(all, "", t)
+	}
+	return all
+}
+
+func appendNames(all []string, prefix string, t reflect.Type) []string {
+	for field := range t.Fields() {
+		switch {
+		case field.Type.Kind() == reflect.Struct:
+			all = appendNames(all, prefix+field.Tag.Get("prefix"), field.Type)
+		case field.Tag.Get("name") != "":
+			all = append(all, prefix+field.Tag.Get("name"))
+		default:
+			all = append(all, prefix+kebab(field.Name))
+		}
+	}
+	return all
+}
+
+// kebab turns a Go field name into a flag's: MinTokens into min-tokens.
+func kebab(name string) string {
+	var out []byte
+	for i := range len(name) {
+		c := name[i]
+		if c >= 'A' && c <= 'Z' {
+			if i > 0 {
+				out = append(out, '-')
+			}
+			c += 'a' - 'A'
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}

@@ -1,0 +1,55 @@
+//go:build !never
+
+package kernels
+
+func supported(Tier) bool { return false }
+
+func (x *Rows) clear() {}
+
+func (w *Matrix) pack(q []int8) { w.packGeneric(q) }
+
+func (w *Matrix) blocks(dst []float32, ld int, x *Rows, r0, blocks, p int, add bool) {
+	w.blocksGeneric(dst, ld, x, r0, blocks, p, add)
+}
+
+func (x *Rows) store(r int, row []float32, inv float32) { x.storeGeneric(r, row, inv) }
+
+func dot(_ Tier, a, b []float32) float32 { return dotGeneric(a, b) }
+
+func matMul(_ Tier, y, x, w []float32, m, n, k int) { matMulGeneric(y, x, w, m, n, k) }
+
+func swiGLU(_ Tier, dst, gate, up []float32) { swiGLUGeneric(dst, gate, up) }
+
+func gelu(_ Tier, x []float32) { geluGeneric(x) }
+
+func walshHadamard(_ Tier, x []float32) { walshHadamardGeneric(x) }
+
+func rotate(_ Tier, x, c, s []float32) { rotateGeneric(x, c, s) }
+
+func toBF16(_ Tier, dst []BF16, src []float32) { toBF16Generic(dst, src) }
+
+func sumSquaresMax(_ Tier, x []float32) (ss, amax float32) { return sumSquaresMaxGeneric(x) }
+
+func layerNorm(_ Tier, x, weight, bias []float32, eps float32) {
+	layerNormGeneric(x, weight, bias, eps)
+}
+
+func expSums(_ Tier, sums, l []float32, ref float32) float32 { return expSumsGeneric(sums, l, ref) }
+
+func widen[T float32 | BF16](_ Tier, dst []float32, ldd int, src []T, lds, rows int) {
+	widenGeneric(dst, ldd, src, lds, rows)
+}
+
+func panels(_ Tier, dst, src []float32, rows, d int) { panelsGeneric(dst, src, rows, d) }
+
+func scores(_ Tier, s, q []float32, ldq int, keys []float32, np, d int) {
+	scoresGeneric(s, q, ldq, keys, np, d)
+}
+
+func expRow(_ Tier, row []float32, valid int, scale, old float32) (m, sum float32) {
+	return expRowGeneric(row, valid, scale, old)
+}
+
+func mix(_ Tier, out []float32, ldo int, s, vals, fix []float32, np, d int) {
+	mixGeneric(out, ldo, s, vals, fix, np, d)
+}

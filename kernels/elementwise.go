@@ -1,0 +1,135 @@
+package kernels
+
+import "math"
+
+// Softmax replaces x by exp(x-max)/sum; it is empty for no values. -Inf gives 0; NaN or +Inf gives NaN everywhere.
+func Softmax(x []float32) {
+	m := float32(math.Inf(-1))
+	for _, v := range x {
+		m = max(m, v)
+	}
+	var sum float32
+	for i, v := range x {
+		e := expf(v - m)
+		x[i] = e
+		sum += e
+	}
+	for i := range x {
+		x[i] /= sum
+	}
+}
+
+// LogSumExp returns log(sum(exp(x))) in nats, -Inf for no values.
+func LogSumExp(x []float32) float32 {
+	m := float32(math.Inf(-1))
+	for _, v := range x {
+		m = max(m, v)
+	}
+	if math.IsInf(float64(m), -1) {
+		return m
+	}
+	var sum float64
+	for _, v := range x {
+		sum += float64(expf(v - m))
+	}
+	return m + float32(math.Log(sum))
+}
+
+// RMSNorm writes dst = x/sqrt(mean(x²)+eps)*weight for each of the m rows of x [m, len(weight)] (Zhang and Sennrich
+// 2019). dst may be x.
+func RMSNorm(dst, x, weight []float32, m int, eps float32) {
+	d := len(weight)
+	for r := range m {
+		in, out := x[r*d:(r+1)*d], dst[r*d:(r+1)*d]
+		var s float64
+		for _, v := range in {
+			s += float64(v) * float64(v)
+		}
+		inv := float32(1 / math.Sqrt(s/float64(d)+float64(eps)))
+		for i, v := range in {
+			out[i] = float32(v*inv) * weight[i]
+		}
+	}
+}
+
+// LayerNorm writes dst = (x-mean)/sqrt(variance+eps)*weight+bias for each of the m rows of x [m, len(weight)] (Ba et al.
+// 2016). dst may be x.
+func LayerNorm(dst, x, weight, bias []float32, m int, eps float32) {
+	d := len(weight)
+	for r := range m {
+		in, out := x[r*d:(r+1)*d], dst[r*d:(r+1)*d]
+		var s, ss float64
+		for _, v := range in {
+			s += float64(v)
+		}
+		mean := s / float64(d)
+		for _, v := range in {
+			ss += (float64(v) - mean) * (float64(v) - mean)
+		}
+		inv := float32(1 / math.Sqrt(ss/float64(d)+float64(eps)))
+		mu := float32(mean)
+		for i, v := range in {
+			out[i] = float32(float32((v-mu)*inv)*weight[i]) + bias[i]
+		}
+	}
+}
+
+// SwiGLU writes dst = silu(gate)*up, element by element, where silu(g) = g/(1+exp(-g)) (Shazeer 2020). dst may be gate
+// or up.
+func SwiGLU(t Tier, dst, gate, up []float32) {
+	if len(gate) != len(dst) || len(up) != len(dst) {
+		badLen("SwiGLU", min(len(gate), len(up)), len(dst))
+	}
+	swiGLU(t, dst, gate, up)
+}
+
+func swiGLUGeneric(dst, gate, up []float32) {
+	for i, g := range gate {
+		dst[i] = g / (1 + expf(-g)) * up[i]
+	}
+}
+
+// GELU replaces x by x*Φ(x) with the exact normal distribution Φ (Hendrycks and Gimpel 2016), not the tanh form.
+func GELU(t Tier, x []float32) { gelu(t, x) }
+
+func geluGeneric(x []float32) {
+	for i, v := range x {
+		x[i] = float32(0.5 * float64(v) * (1 + math.Erf(float64(v)/math.Sqrt2)))
+	}
+}
+
+// Hadamard multiplies each consecutive part of block values of x by the orthonormal Walsh-Hadamard matrix in natural
+// (Sylvester) order, H[i][j] = (-1)^popcount(i&j)/sqrt(block). It is its own inverse. block is a power of two that
+// divides len(x).
+func Hadamard(t Tier, x []float32, block int) {
+	check(block > 0 && block&(block-1) == 0 && len(x)%block == 0, "Hadamard: %d values in parts of %d", len(x), block)
+	norm := float32(1 / math.Sqrt(float64(block)))
+	for i := 0; i < len(x); i += block {
+		part := x[i : i+block]
+		walshHadamard(t, part)
+		for j := range part {
+			part[j] *= norm
+		}
+	}
+}
+
+// walshHadamardGeneric is the transform without its factor; the order of additions is the same on every tier, so that
+// all tiers agree to the bit.
+func walshHadamardGeneric(x []float32) {
+	for h := 1; h < len(x); h *= 2 {
+		for i := 0; i < len(x); i += 2 * h {
+			for j := i; j < i+h; j++ {
+				a, b := x[j], x[j+h]
+				x[j], x[j+h] = a+b, a-b
+			}
+		}
+	}
+}
+
+// expf is e to the x with a relative error of about 1e-7; below -87 it is 0.
+func expf(x float32) float32 {
+	if x < -87 {
+		return 0
+	}
+	return float32(math.Exp(float64(x)))
+}

@@ -1,0 +1,198 @@
+package kernels
+
+import (
+	"math"
+	"unsafe"
+)
+
+// Rows holds quantised activations: up to cap rows of k int8 values, each row with its own scale, in the order in which
+// the tier's products read them. The methods that fill it write rows 0 to m-1. It belongs to one goroutine.
+//
+// A row that holds NaN or Inf has scale NaN, so that all that is computed from it is NaN.
+type Rows struct {
+	tier   Tier
+	shape  shape
+	cap, k int
+	kp     int
+	q      []int8
+	scale  []float32
+	spare  []float32 // one tile, for row blocks and panels that are not full
+	strip  []float32 // [stripRows, 2 panels]: products on their way into SwiGLU, GELU or LogProbs
+	acts   []float32 // [stripRows, k]: rows before they are quantised
+	ref    []float32 // [stripRows]: LogProbs' reference logits
+	sums   []float32 // [stripRows, laneSums]: and its sums
+}
+
+// stripRows is how many rows SwiGLU, GELU and LogProbs take through all panels together: their products stay in the
+// first-level cache and their results in the second. It is a multiple of every tier's row block.
+const stripRows = 96
+
+// laneSums is how many partial sums LogProbs keeps for a row.
+const laneSums = 16
+
+// NewRows makes room for rows of k values; all buffers are allocated here.
+func NewRows(t Tier, rows, k int) *Rows {
+	check(t.Supported(), "NewRows: tier %v is not supported here", t)
+	s := t.shape()
+	x := &Rows{tier: t, shape: s, cap: rows, k: k, kp: roundUp(k, s.group)}
+	rp := roundUp(rows, s.rows)
+	x.q, x.scale = aligned[int8](rp*x.kp*s.stride), aligned[float32](rp)
+	x.spare = aligned[float32](s.rows * s.panel)
+	x.strip = aligned[float32](stripRows * 2 * s.panel)
+	x.acts = aligned[float32](min(rp, roundUp(stripRows, s.rows)) * k)
+	x.ref, x.sums = aligned[float32](stripRows), aligned[float32](stripRows*laneSums)
+	x.clear()
+	return x
+}
+
+// Cap returns the number of rows that fit.
+func (x *Rows) Cap() int { return x.cap }
+
+// Quantize fills m rows with src [m, k]: scale max|row|/127, values rounded to nearest, ties to even.
+func (x *Rows) Quantize(src []float32, m int) {
+	x.room(m, len(src))
+	for r := range m {
+		row := src[r*x.k : (r+1)*x.k]
+		_, amax := sumSquaresMax(x.tier, row)
+		x.put(r, row, amax, 1)
+	}
+}
+
+// RMSNorm fills m rows with src [m, k], each divided by sqrt(mean(x²)+eps). There is no weight: fold it into the matrix.
+func (x *Rows) RMSNorm(src []float32, m int, eps float32) {
+	x.room(m, len(src))
+	for r := range m {
+		row := src[r*x.k : (r+1)*x.k]
+		ss, amax := sumSquaresMax(x.tier, row)
+		// The integers do not depend on the row's length: only its scale takes part in the norm.
+		x.put(r, row, amax, float32(1/math.Sqrt(float64(ss)/float64(x.k)+float64(eps))))
+	}
+}
+
+// LayerNorm normalises the m rows of src [m, k] in place, as the function of that name does, and fills m rows with them.
+func (x *Rows) LayerNorm(src []float32, m int, weight, bias []float32, eps float32) {
+	x.room(m, len(src))
+	check(len(weight) == x.k && len(bias) == x.k, "Rows.LayerNorm: %d weights, want %d", len(weight), x.k)
+	for r := range m {
+		row := src[r*x.k : (r+1)*x.k]
+		layerNorm(x.tier, row, weight, bias, eps)
+		_, amax := sumSquaresMax(x.tier, row)
+		x.put(r, row, amax, 1)
+	}
+}
+
+// SwiGLU fills m rows with silu(in gateᵀ)*(in upᵀ); gate and up are [k, inputs of in]. With block > 0 each consecutive
+// part of block values then goes through the Hadamard transform (see [Hadamard]). in may not be x.
+func (x *Rows) SwiGLU(gate, up *Matrix, in *Rows, m, block int) {
+	gate.fits(in, m)
+	up.fits(in, m)
+	x.feeds(gate, m)
+	x.feeds(up, m)
+	check(block == 0 || (block&(block-1) == 0 && x.k%block == 0), "Rows.SwiGLU: %d values in parts of %d", x.k, block)
+	norm := float32(1)
+	if block > 0 {
+		norm = float32(1 / math.Sqrt(float64(block)))
+	}
+	width := x.shape.panel
+	for r0 := 0; r0 < m; r0 += stripRows {
+		rows := min(stripRows, m-r0)
+		g, u := x.strip, x.strip[stripRows*width:]
+		for c := 0; c < x.k; c += width {
+			cols := min(width, x.k-c)
+			gate.panel(g, width, in, r0, r0+rows, c/width, false)
+			up.panel(u, width, in, r0, r0+rows, c/width, false)
+			for r := range rows {
+				swiGLU(x.tier, x.acts[r*x.k+c:r*x.k+c+cols], g[r*width:r*width+cols], u[r*width:r*width+cols])
+			}
+		}
+		for r := range rows {
+			row := x.acts[r*x.k : (r+1)*x.k]
+			for i := 0; block > 0 && i < len(row); i += block {
+				walshHadamard(x.tier, row[i:i+block])
+			}
+			_, amax := sumSquaresMax(x.tier, row)
+			x.put(r0+r, row, amax, norm)
+		}
+	}
+}
+
+// GELU fills m rows with gelu(in wᵀ + bias), the exact form; w is [k, inputs of in]. in may not be x.
+func (x *Rows) GELU(w *Matrix, in *Rows, m int) {
+	w.fits(in, m)
+	x.feeds(w, m)
+	width := x.shape.panel
+	for r0 := 0; r0 < m; r0 += stripRows {
+		rows := min(stripRows, m-r0)
+		for c := 0; c < x.k; c += width {
+			cols := min(width, x.k-c)
+			w.panel(x.acts[c:], x.k, in, r0, r0+rows, c/width, false)
+			for r := range rows {
+				gelu(x.tier, x.acts[r*x.k+c:r*x.k+c+cols])
+			}
+		}
+		for r := range rows {
+			row := x.acts[r*x.k : (r+1)*x.k]
+			_, amax := sumSquaresMax(x.tier, row)
+			x.put(r0+r, row, amax, 1)
+		}
+	}
+}
+
+func (x *Rows) room(m, values int) {
+	check(m >= 0 && m <= x.cap && values >= m*x.k, "Rows: %d rows of %d (room for %d), %d values", m, x.k, x.cap, values)
+}
+
+func (x *Rows) feeds(w *Matrix, m int) {
+	check(w.n == x.k && m <= x.cap, "Rows: %d rows of %d outputs into %d rows of %d", m, w.n, x.cap, x.k)
+}
+
+// put quantises row into row r; factor multiplies the scale.
+func (x *Rows) put(r int, row []float32, amax, factor float32) {
+	inv := float32(0)
+	switch {
+	case !(amax <= math.MaxFloat32): // NaN or Inf
+		factor, amax = float32(math.NaN()), 1
+	case amax < 1e-30: // 127/amax would overflow
+		amax = 0
+	default:
+		inv = 127 / amax
+	}
+	x.scale[r] = amax / 127 * factor
+	x.store(r, row, inv)
+}
+
+// storeGeneric keeps the rows row-major.
+func (x *Rows) storeGeneric(r int, row []float32, inv float32) {
+	out := x.q[r*x.kp : r*x.kp+len(row)]
+	for i, v := range row {
+		out[i] = roundInt8(v * inv)
+	}
+}
+
+// roundInt8 rounds to nearest, ties to even, as the vector conversions do. Beyond the range (a NaN row only) it is 0.
+func roundInt8(v float32) int8 {
+	if !(v >= -127.5 && v <= 127.5) {
+		return 0
+	}
+	return int8(min(127, max(-127, math.RoundToEven(float64(v)))))
+}
+
+// sumSquaresMaxGeneric returns the sum of squares and the largest magnitude, NaN if a value is NaN.
+func sumSquaresMaxGeneric(x []float32) (ss, amax float32) {
+	for _, v := range x {
+		ss += float32(v * v)
+		amax = max(amax, v, -v) // Go's max keeps NaN
+	}
+	return ss, amax
+}
+
+func layerNormGeneric(x, weight, bias []float32, eps float32) { LayerNorm(x, x, weight, bias, 1, eps) }
+
+// aligned returns n zero values that start at a 64-byte boundary, so that no vector load crosses a cache line.
+func aligned[T int8 | int32 | float32](n int) []T {
+	var z T
+	size := int(unsafe.Sizeof(z))
+	buf := make([]T, n+64/size)
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(buf)))&63) / size
+	return buf[skip : skip+n : skip+n]
+}

@@ -1,0 +1,102 @@
+// Package kernels holds the arithmetic of the two small models: plain loops over slices, with assembly where it pays.
+//
+// A forward pass uses it in this order: a [Rows] takes activations (normalised, quantised to int8 and laid out for the
+// tier in one step), a [Matrix] multiplies them and scales the exact int32 sums back to float32, [Attend] mixes the
+// positions, [Rows.SwiGLU] or [Rows.GELU] feed the second half of a layer, and [Matrix.LogProbs] ends the pass without
+// ever writing logits. [MatMul] and the element-wise functions do the same in float32.
+//
+// Every function that has more than one implementation takes a [Tier]. Within a tier the result for one row depends only
+// on that row's data: not on the other rows of the call, the row's place among them, or the number of goroutines.
+// Integer sums are equal on all tiers; float steps may differ in the last bits between tiers.
+//
+// A Matrix and a Rope are read-only after they are made and are shared. A Rows and an Attention belong to one goroutine.
+package kernels
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Tier names a set of CPU instructions that the kernels are written for. A higher value is a faster tier.
+type Tier uint8
+
+// The tiers. Generic is plain Go and runs everywhere.
+const (
+	Generic    Tier = iota
+	AVX2            // 256-bit integers, FMA
+	AVX512VNNI      // 512-bit VPDPBUSD
+	AMX             // int8 tiles, with AVX512VNNI for the rest
+)
+
+var tierNames = [...]string{"generic", "avx2", "avx512-vnni", "amx"}
+
+// String returns the name that [ParseTier] accepts.
+func (t Tier) String() string {
+	if int(t) < len(tierNames) {
+		return tierNames[t]
+	}
+	return fmt.Sprintf("tier(%d)", uint8(t))
+}
+
+// ParseTier returns the tier of that name, whether or not this machine supports it.
+func ParseTier(name string) (Tier, error) {
+	for i, n := range tierNames {
+		if n == name {
+			return Tier(i), nil
+		}
+	}
+	return Generic, fmt.Errorf("unknown tier %q: want one of %s", name, strings.Join(tierNames[:], ", "))
+}
+
+// Supported reports whether this machine, its operating system and this build can run t.
+func (t Tier) Supported() bool { return t == Generic || supported(t) }
+
+// Best returns the highest supported tier.
+func Best() Tier {
+	for t := AMX; t > Generic; t-- {
+		if t.Supported() {
+			return t
+		}
+	}
+	return Generic
+}
+
+// Supported returns the tiers that this machine can run, slowest first.
+func Supported() []Tier {
+	var ts []Tier
+	for t := Generic; t <= AMX; t++ {
+		if t.Supported() {
+			ts = append(ts, t)
+		}
+	}
+	return ts
+}
+
+// shape is how a tier lays out an integer product.
+type shape struct {
+	rows   int // activations of this many rows are interleaved
+	panel  int // outputs computed together
+	group  int // inputs are padded with zeros to a multiple of this
+	stride int // bytes per activation value
+}
+
+func (t Tier) shape() shape {
+	switch t {
+	case AVX2:
+		return shape{rows: 4, panel: 16, group: 16, stride: 2}
+	case AVX512VNNI:
+		return shape{rows: 6, panel: 64, group: 4, stride: 1}
+	case AMX:
+		return shape{rows: 32, panel: 32, group: 64, stride: 1}
+	default:
+		return shape{rows: 1, panel: 16, group: 4, stride: 1}
+	}
+}
+
+func roundUp(n, to int) int { return (n + to - 1) / to * to }
+
+func check(ok bool, format string, args ...any) {
+	if !ok {
+		panic("kernels: " + fmt.Sprintf(format, args...))
+	}
+}

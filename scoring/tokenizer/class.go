@@ -119,15 +119,15 @@ func run(text string, i int, set class) int {
 	return i
 }
 
-// runWithout returns the end of the longest run from i on of characters that have no class in set.
-func runWithout(text string, i int, set class) int {
+// punctuationEnd returns the end of the longest run from i on of characters that are no letter, number or space.
+func punctuationEnd(text string, i int) int {
 	for i < len(text) {
 		c := bytesOf[text[i]]
 		n := 1
 		if c == classWide {
 			c, n = classAt(text, i)
 		}
-		if c&set != 0 {
+		if c&(classSpace|classLetter|classNumber) != 0 {
 			break
 		}
 		i += n

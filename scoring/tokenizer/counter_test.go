@@ -1,6 +1,7 @@
 package tokenizer_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -101,6 +102,36 @@ func TestCounterEqualsTheLibrary(t *testing.T) {
 	}
 }
 
+// The texts and tokens are those of OpenAI's tiktoken 0.14 for Python, given the same vocabularies and its own expressions:
+// the nasty texts, and random ones of characters that the expressions tell apart.
+func TestCounterEqualsTiktoken(t *testing.T) {
+	o200k, cl100k := newCounter(t, "o200k_base"), newCounter(t, "cl100k_base")
+	file, err := os.ReadFile("testdata/tiktoken.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for line := range strings.Lines(string(file)) {
+		var want struct {
+			Text          string
+			O200k, Cl100k []int32
+		}
+		if err := json.Unmarshal([]byte(line), &want); err != nil {
+			t.Fatal(err)
+		}
+		lines++
+		if got := o200k.Encode(nil, want.Text); !slices.Equal(got, want.O200k) {
+			t.Errorf("o200k of %q:\n got %v\nwant %v", want.Text, got, want.O200k)
+		}
+		if got := cl100k.Encode(nil, want.Text); !slices.Equal(got, want.Cl100k) {
+			t.Errorf("cl100k of %q:\n got %v\nwant %v", want.Text, got, want.Cl100k)
+		}
+	}
+	if lines < 600 {
+		t.Errorf("the file has only %d lines", lines)
+	}
+}
+
 // Every character alone, after a letter and before one: the class tables are those of the library.
 func TestEveryCharacterFallsIntoItsClass(t *testing.T) {
 	for encoding, truth := range encodings {
@@ -155,6 +186,16 @@ func TestUnknownEncodingAndToken(t *testing.T) {
 	}
 	if n := c.Count("…"); n != 1 {
 		t.Errorf("the marker's ellipsis is %d tokens", n)
+	}
+}
+
+// Long words join through the heap; were that quadratic, this would take hours.
+func TestLongWords(t *testing.T) {
+	for encoding, truth := range encodings {
+		c := newCounter(t, encoding)
+		for _, text := range []string{strings.Repeat("a", 1<<19), strings.Repeat("abcdefgh", 1<<13), strings.Repeat("中́", 1<<13), strings.Repeat(" ", 1<<19) + "x"} {
+			compare(t, c, truth(), text)
+		}
 	}
 }
 

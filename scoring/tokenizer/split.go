@@ -28,7 +28,7 @@ func splitSmol(text string, i int) int {
 				return end
 			}
 		}
-		return runWithout(text, i+n, classSpace|classLetter|classNumber)
+		return punctuationEnd(text, i+n)
 	}
 	end := run(text, i+n, classSpace)
 	if end == len(text) {
@@ -45,7 +45,7 @@ func splitSmol(text string, i int) int {
 	case next&classLetter != 0:
 		return run(text, end, classLetter)
 	default:
-		return runWithout(text, end, classSpace|classLetter|classNumber)
+		return punctuationEnd(text, end)
 	}
 }
 
@@ -71,7 +71,7 @@ func splitCL100K(text string, i int) int {
 		}
 	}
 	if start := punctuation(text, i, c); start > i {
-		end := runWithout(text, start, classSpace|classLetter|classNumber)
+		end := punctuationEnd(text, start)
 		for end < len(text) && (text[end] == '\n' || text[end] == '\r') {
 			end++
 		}
@@ -106,7 +106,7 @@ func splitO200K(text string, i int) int {
 		return contraction(text, end, true)
 	}
 	if start := punctuation(text, i, c); start > i {
-		end := runWithout(text, start, classSpace|classLetter|classNumber)
+		end := punctuationEnd(text, start)
 		for end < len(text) && (text[end] == '\n' || text[end] == '\r' || text[end] == '/') {
 			end++
 		}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/pith-llm/pith/scoring/gguf"
 	"github.com/pith-llm/pith/scoring/gguf/gguftest"
-	"github.com/pith-llm/pith/scoring/models"
 )
 
 func sample() string {
@@ -149,21 +148,6 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func TestEmbeddedModels(t *testing.T) {
-	d := parse(t, models.Decoder)
-	types := map[gguf.TensorType]int{}
-	for _, x := range d.Tensors {
-		types[x.Type]++
-	}
-	if types[gguf.Q4_1] != 210 || types[gguf.F32] != 61 || types[gguf.Q8_0] != 1 || len(d.Tensors) != 272 {
-		t.Errorf("decoder has %v", types)
-	}
-	e := parse(t, models.Encoder)
-	if n, err := e.Uint("bert.embedding_length"); n != 384 || err != nil {
-		t.Errorf("encoder width %d, %v", n, err)
-	}
-}
-
 func TestEveryTruncationIsAnError(t *testing.T) {
 	data := sample()
 	f := parse(t, data)
@@ -259,7 +243,6 @@ func TestHostileNumbers(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(sample())
 	f.Add(sample()[:200])
-	f.Add(models.Encoder[:2000])
 	f.Fuzz(func(t *testing.T, data string) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -1,0 +1,150 @@
+package scoring
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pith-llm/pith/scoring/gguf"
+)
+
+// decoderShape holds a decoder's sizes, as its GGUF metadata states them.
+type decoderShape struct {
+	depth, d, ffn, vocab, context int
+	heads, kvHeads, headDim       int
+	ropeBase                      float64
+	eps                           float32
+	tiedHead                      bool
+}
+
+// kvWidth is the number of key (or value) components of one token in one layer.
+func (s decoderShape) kvWidth() int { return s.kvHeads * s.headDim }
+
+// pass takes packs through a decoder on one goroutine, in buffers of its own. It has two implementations: decoderF32,
+// which is plain and exact and serves as oracle, and decoderInt8, which is fast.
+type pass interface {
+	// layers embeds the tokens of parts and takes them through all layers. It leaves their rows in stream, appends keys
+	// and values to each part's own cache where it has one, and checks ctx between layers.
+	layers(ctx context.Context, parts []part) error
+	// stream is the residual stream [rows of the pack, d] that layers left.
+	stream() []float32
+	// logProbs sets dst[i] to the log-probability in nats of the token targets[i] after the hidden state x[i], [m, d].
+	logProbs(dst, x []float32, targets []int32)
+	// argmax returns the most probable token after the hidden state x [d], the lowest id of equals.
+	argmax(x []float32) int32
+}
+
+// part is a run of one sequence's tokens that goes through the network in one pack.
+type part struct {
+	tokens []int32
+	row    int  // of its first token in the pack
+	kv     *KV  // of the tokens before, which its tokens attend to besides each other; nil if nothing
+	keep   bool // its own keys and values are appended to kv, which has room for them
+	// Which log-probabilities are wanted: those of next[i] after row i of the part, for i >= from, into out in that order.
+	// Row -1 is the last row of kv; what follows it is tokens[0].
+	next []int32
+	from int
+	out  []float32
+}
+
+// decoderShapeOf reads and checks the sizes of a llama model.
+func decoderShapeOf(f *gguf.File) (decoderShape, error) {
+	var s decoderShape
+	arch, err := f.Text("general.architecture")
+	if err != nil {
+		return s, err
+	}
+	if arch != "llama" {
+		return s, fmt.Errorf("model architecture %q is not supported, want llama", arch)
+	}
+	for key, dst := range map[string]*int{
+		"llama.block_count": &s.depth, "llama.embedding_length": &s.d, "llama.feed_forward_length": &s.ffn,
+		"llama.attention.head_count": &s.heads, "llama.attention.head_count_kv": &s.kvHeads,
+		"llama.context_length": &s.context,
+	} {
+		if *dst, err = size(f, key); err != nil {
+			return s, err
+		}
+	}
+	if s.d%s.heads != 0 || s.heads%s.kvHeads != 0 || s.d/s.heads%2 != 0 {
+		return s, fmt.Errorf("%d heads, %d of keys, do not divide a width of %d into even parts", s.heads, s.kvHeads, s.d)
+	}
+	s.headDim = s.d / s.heads
+	if f.Has("llama.rope.dimension_count") {
+		n, err := size(f, "llama.rope.dimension_count")
+		if err != nil {
+			return s, err
+		}
+		if n != s.headDim {
+			return s, fmt.Errorf("rotary embedding of %d of a head's %d dimensions is not supported", n, s.headDim)
+		}
+	}
+	if s.ropeBase, err = f.Float("llama.rope.freq_base"); err != nil {
+		return s, err
+	}
+	eps, err := f.Float("llama.attention.layer_norm_rms_epsilon")
+	if err != nil {
+		return s, err
+	}
+	s.eps = float32(eps)
+	embedding, err := f.Tensor("token_embd.weight")
+	if err != nil {
+		return s, err
+	}
+	s.vocab = embedding.Shape[0]
+	_, err = f.Tensor("output.weight")
+	s.tiedHead = err != nil
+	return s, nil
+}
+
+// maxSize bounds every size in a model's metadata, so that products of two stay far inside an int.
+const maxSize = 1 << 24
+
+func size(f *gguf.File, key string) (int, error) {
+	n, err := f.Uint(key)
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 || n > maxSize {
+		return 0, fmt.Errorf("%s is %d, want 1 to %d", key, n, maxSize)
+	}
+	return int(n), nil
+}
+
+// headName is the tensor that the head multiplies by.
+func (s decoderShape) headName() string {
+	if s.tiedHead {
+		return "token_embd.weight"
+	}
+	return "output.weight"
+}
+
+// layerTensors are the matrices and norms of one layer, checked against the shape.
+type layerTensors struct {
+	attnNorm, q, k, v, o    gguf.Tensor
+	ffnNorm, gate, up, down gguf.Tensor
+}
+
+func (s decoderShape) tensors(f *gguf.File, layer int) (layerTensors, error) {
+	var t layerTensors
+	for _, m := range []struct {
+		dst   *gguf.Tensor
+		name  string
+		shape []int
+	}{
+		{&t.attnNorm, "attn_norm", []int{s.d}},
+		{&t.q, "attn_q", []int{s.d, s.d}},
+		{&t.k, "attn_k", []int{s.kvWidth(), s.d}},
+		{&t.v, "attn_v", []int{s.kvWidth(), s.d}},
+		{&t.o, "attn_output", []int{s.d, s.d}},
+		{&t.ffnNorm, "ffn_norm", []int{s.d}},
+		{&t.gate, "ffn_gate", []int{s.ffn, s.d}},
+		{&t.up, "ffn_up", []int{s.ffn, s.d}},
+		{&t.down, "ffn_down", []int{s.d, s.ffn}},
+	} {
+		var err error
+		if *m.dst, err = f.Matrix(fmt.Sprintf("blk.%d.%s.weight", layer, m.name), m.shape...); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}

@@ -1,0 +1,194 @@
+package scoring
+
+import (
+	"context"
+	"math"
+
+	"github.com/pith-llm/pith/kernels"
+	"github.com/pith-llm/pith/scoring/gguf"
+)
+
+// weightsF32 holds a decoder's weights as the file states them, each matrix [outputs, inputs].
+type weightsF32 struct {
+	decoderShape
+	layers                []layerF32
+	embedding, head, norm []float32
+	rope                  *kernels.Rope
+}
+
+type layerF32 struct {
+	attnNorm, q, k, v, o    []float32
+	ffnNorm, gate, up, down []float32
+}
+
+func loadF32(f *gguf.File, s decoderShape, workers int) (*weightsF32, error) {
+	w := &weightsF32{decoderShape: s, layers: make([]layerF32, s.depth)}
+	embedding, err := f.Matrix("token_embd.weight", s.vocab, s.d)
+	if err != nil {
+		return nil, err
+	}
+	head, err := f.Matrix(s.headName(), s.vocab, s.d)
+	if err != nil {
+		return nil, err
+	}
+	norm, err := f.Matrix("output_norm.weight", s.d)
+	if err != nil {
+		return nil, err
+	}
+	w.embedding, w.norm = embedding.F32(), norm.F32()
+	w.head = w.embedding
+	if !s.tiedHead {
+		w.head = head.F32()
+	}
+	w.rope = kernels.NewRope(s.headDim, s.ropeBase, s.context)
+	return w, inParallel(s.depth, workers, func(i int) error {
+		t, err := s.tensors(f, i)
+		if err != nil {
+			return err
+		}
+		w.layers[i] = layerF32{
+			t.attnNorm.F32(), t.q.F32(), t.k.F32(), t.v.F32(), t.o.F32(),
+			t.ffnNorm.F32(), t.gate.F32(), t.up.F32(), t.down.F32(),
+		}
+		return nil
+	})
+}
+
+// decoderF32 is the pass as the papers write it: Llama (Touvron et al. 2023) with grouped-query attention (Ainslie et al.
+// 2023), in f32 throughout.
+type decoderF32 struct {
+	w    *weightsF32
+	tier kernels.Tier
+	// Rows of the pack: residual stream and normed rows [m, d]; queries and attention's output [m, d]; keys and values
+	// [m, kvWidth]; the two halves of the feed-forward network [m, ffn].
+	x, h, q, att, k, v, gate, up []float32
+	scores                       []float32 // of one query row: a score a key
+	logits                       []float32 // [logitRows, vocab]
+}
+
+// logitRows is how many rows' logits are held at a time.
+const logitRows = 16
+
+func (w *weightsF32) newPass(tier kernels.Tier, rows int) pass {
+	rows = max(rows, logitRows)
+	return &decoderF32{
+		w: w, tier: tier,
+		x: make([]float32, rows*w.d), h: make([]float32, rows*w.d), q: make([]float32, rows*w.d),
+		att: make([]float32, rows*w.d), k: make([]float32, rows*w.kvWidth()), v: make([]float32, rows*w.kvWidth()),
+		gate: make([]float32, rows*w.ffn), up: make([]float32, rows*w.ffn),
+		scores: make([]float32, w.context), logits: make([]float32, logitRows*w.vocab),
+	}
+}
+
+func (p *decoderF32) stream() []float32 { return p.x }
+
+func (p *decoderF32) layers(ctx context.Context, parts []part) error {
+	w, m := p.w, 0
+	for i := range parts {
+		for _, id := range parts[i].tokens {
+			copy(p.x[m*w.d:(m+1)*w.d], w.embedding[int(id)*w.d:])
+			m++
+		}
+	}
+	for i := range w.layers {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		l := &w.layers[i]
+		kernels.RMSNorm(p.h, p.x, l.attnNorm, m, w.eps)
+		kernels.MatMul(p.tier, p.q, p.h, l.q, m, w.d, w.d)
+		kernels.MatMul(p.tier, p.k, p.h, l.k, m, w.kvWidth(), w.d)
+		kernels.MatMul(p.tier, p.v, p.h, l.v, m, w.kvWidth(), w.d)
+		for j := range parts {
+			p.attention(i, &parts[j])
+		}
+		kernels.MatMul(p.tier, p.h, p.att, l.o, m, w.d, w.d)
+		kernels.Add(p.x[:m*w.d], p.h[:m*w.d])
+		kernels.RMSNorm(p.h, p.x, l.ffnNorm, m, w.eps)
+		kernels.MatMul(p.tier, p.gate, p.h, l.gate, m, w.ffn, w.d)
+		kernels.MatMul(p.tier, p.up, p.h, l.up, m, w.ffn, w.d)
+		kernels.SwiGLU(p.tier, p.gate[:m*w.ffn], p.gate[:m*w.ffn], p.up[:m*w.ffn])
+		kernels.MatMul(p.tier, p.h, p.gate, l.down, m, w.d, w.ffn)
+		kernels.Add(p.x[:m*w.d], p.h[:m*w.d])
+	}
+	return nil
+}
+
+// attention rotates the part's queries and keys, keeps keys and values where asked, and attends.
+func (p *decoderF32) attention(layer int, t *part) {
+	w, width, pos := p.w, p.w.kvWidth(), t.kv.Len()
+	var oldK, oldV []float32
+	if pos > 0 {
+		oldK = t.kv.k32[layer*t.kv.room*width:][:pos*width]
+		oldV = t.kv.v32[layer*t.kv.room*width:][:pos*width]
+	}
+	ownK, ownV := p.k[t.row*width:], p.v[t.row*width:]
+	w.rope.Apply(p.tier, p.q[t.row*w.d:], w.d, len(t.tokens), w.heads, pos)
+	w.rope.Apply(p.tier, ownK, width, len(t.tokens), w.kvHeads, pos)
+	if t.keep {
+		at := (layer*t.kv.room + pos) * width
+		copy(t.kv.k32[at:], ownK[:len(t.tokens)*width])
+		copy(t.kv.v32[at:], ownV[:len(t.tokens)*width])
+	}
+	for i := range t.tokens {
+		for h := range w.heads {
+			at := (t.row+i)*w.d + h*w.headDim
+			p.attend(p.att[at:at+w.headDim], p.q[at:at+w.headDim], h/(w.heads/w.kvHeads)*w.headDim,
+				[2][]float32{oldK, ownK[:(i+1)*width]}, [2][]float32{oldV, ownV[:(i+1)*width]})
+		}
+	}
+}
+
+// attend sets out to the values weighted by softmax(q·k/√headDim) over the keys, which lie in two runs; head is the
+// offset of the key head in a row.
+func (p *decoderF32) attend(out, q []float32, head int, keys, values [2][]float32) {
+	width, dim := p.w.kvWidth(), p.w.headDim
+	scale := float32(1 / math.Sqrt(float64(dim)))
+	scores := p.scores[:0]
+	for _, run := range keys {
+		for ; len(run) > 0; run = run[width:] {
+			scores = append(scores, kernels.Dot(p.tier, q, run[head:head+dim])*scale)
+		}
+	}
+	kernels.Softmax(scores)
+	clear(out)
+	n := 0
+	for _, run := range values {
+		for ; len(run) > 0; run = run[width:] {
+			for i, v := range run[head : head+dim] {
+				out[i] += float32(scores[n] * v)
+			}
+			n++
+		}
+	}
+}
+
+// headLogits calls use with the logits [vocab] of each row of x [m, d].
+func (p *decoderF32) headLogits(x []float32, m int, use func(row int, logits []float32)) {
+	w := p.w
+	for r := 0; r < m; r += logitRows {
+		n := min(logitRows, m-r)
+		kernels.RMSNorm(p.h, x[r*w.d:], w.norm, n, w.eps)
+		kernels.MatMul(p.tier, p.logits, p.h, w.head, n, w.vocab, w.d)
+		for i := range n {
+			use(r+i, p.logits[i*w.vocab:(i+1)*w.vocab])
+		}
+	}
+}
+
+func (p *decoderF32) logProbs(dst, x []float32, targets []int32) {
+	p.headLogits(x, len(targets), func(row int, logits []float32) {
+		dst[row] = logits[targets[row]] - kernels.LogSumExp(logits)
+	})
+}
+
+func (p *decoderF32) argmax(x []float32) int32 {
+	var best int32
+	p.headLogits(x, 1, func(_ int, logits []float32) { best = int32(kernels.ArgMax(logits)) })
+	return best
+}
+
+func (w *weightsF32) newKV(room int) *KV {
+	n := w.depth * room * w.kvWidth()
+	return &KV{room: room, k32: make([]float32, n), v32: make([]float32, n), last: make([]float32, w.d)}
+}

@@ -1,0 +1,221 @@
+package scoring
+
+import (
+	"context"
+
+	"github.com/pith-llm/pith/kernels"
+	"github.com/pith-llm/pith/scoring/gguf"
+)
+
+// weightsInt8 holds a decoder for the fast pass: norms folded into the matrices that follow them, the residual stream
+// rotated, values and the feed-forward network's inner rows turned by Hadamard matrices, everything rounded to int8 per
+// output row. With all of it the pass stays within about 0.07 nats of f32 on average; without, 0.19 (KERNELS.md, section 3).
+type weightsInt8 struct {
+	decoderShape
+	words    gguf.Tensor // embedding rows are decoded and rotated when they are used
+	rotation rotation
+	layers   []layerInt8
+	head     *kernels.Matrix
+	rope     *kernels.Rope
+	inner    int // size of the Hadamard blocks before ffn_down
+}
+
+type layerInt8 struct {
+	qkv, o, gate, up, down *kernels.Matrix // qkv is [queries, keys, values; d]
+}
+
+// maxInnerBlock is the largest Hadamard block before ffn_down: larger ones were no better (KERNELS.md, section 3).
+const maxInnerBlock = 512
+
+func loadInt8(f *gguf.File, s decoderShape, o LMOptions) (decoderWeights, error) {
+	w := &weightsInt8{
+		decoderShape: s, rotation: newRotation(o.Tier, s.d), layers: make([]layerInt8, s.depth),
+		inner: min(maxInnerBlock, powerOfTwo(s.ffn)),
+	}
+	var err error
+	if w.words, err = f.Matrix("token_embd.weight", s.vocab, s.d); err != nil {
+		return nil, err
+	}
+	head, err := f.Matrix(s.headName(), s.vocab, s.d)
+	if err != nil {
+		return nil, err
+	}
+	norm, err := f.Matrix("output_norm.weight", s.d)
+	if err != nil {
+		return nil, err
+	}
+	fold := norm.F32()
+	// The head is as much work as eight layers: it is quantised in as many parts as there are, each beside a layer.
+	q, scale := make([]int8, s.vocab*s.d), make([]float32, s.vocab)
+	err = inParallel(s.depth, o.Workers, func(i int) error {
+		t, err := s.tensors(f, i)
+		if err != nil {
+			return err
+		}
+		w.layers[i] = w.prepare(t, o.Tier)
+		from, to := i*s.vocab/s.depth, (i+1)*s.vocab/s.depth
+		rows := make([]float32, (to-from)*s.d)
+		head.Rows(rows, from)
+		foldNorm(rows, fold)
+		w.rotation.rows(rows, make([]float32, s.d))
+		qr, sr := kernels.QuantizeRows(rows, to-from, s.d)
+		copy(q[from*s.d:], qr)
+		copy(scale[from:], sr)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.rope = kernels.NewRope(s.headDim, s.ropeBase, s.context)
+	w.head = kernels.Pack(o.Tier, q, scale, s.vocab, s.d)
+	return w, nil
+}
+
+// prepare folds, rotates, rounds and packs one layer.
+func (w *weightsInt8) prepare(t layerTensors, tier kernels.Tier) layerInt8 {
+	head := powerOfTwo(w.headDim)
+	reader := func(norm []float32, matrices ...gguf.Tensor) []float32 {
+		var n int
+		for _, m := range matrices {
+			n += m.Len()
+		}
+		x := make([]float32, n)
+		n = 0
+		for _, m := range matrices {
+			m.Rows(x[n:n+m.Len()], 0)
+			n += m.Len()
+		}
+		foldNorm(x, norm)
+		w.rotation.rows(x, make([]float32, w.d))
+		return x
+	}
+	pack := func(x []float32, n, k int) *kernels.Matrix {
+		q, scale := kernels.QuantizeRows(x, n, k)
+		return kernels.Pack(tier, q, scale, n, k)
+	}
+	norm := t.attnNorm.F32()
+	qkv := reader(norm, t.q, t.k, t.v)
+	hadamardColumns(qkv[(w.d+w.kvWidth())*w.d:], head, w.d)
+	o := t.o.F32()
+	kernels.Hadamard(tier, o, head)
+	w.rotation.columns(o, w.d)
+	norm = t.ffnNorm.F32()
+	gate, up := reader(norm, t.gate), reader(norm, t.up)
+	down := t.down.F32()
+	kernels.Hadamard(tier, down, w.inner)
+	w.rotation.columns(down, w.ffn)
+	return layerInt8{
+		qkv: pack(qkv, w.d+2*w.kvWidth(), w.d), o: pack(o, w.d, w.d),
+		gate: pack(gate, w.ffn, w.d), up: pack(up, w.ffn, w.d), down: pack(down, w.d, w.ffn),
+	}
+}
+
+// foldNorm multiplies column i of x [n, len(norm)] by norm[i].
+func foldNorm(x, norm []float32) {
+	for ; len(x) > 0; x = x[len(norm):] {
+		for i, f := range norm {
+			x[i] *= f
+		}
+	}
+}
+
+func (w *weightsInt8) newKV(room int) *KV {
+	n := w.depth * room * w.kvWidth()
+	return &KV{room: room, k16: make([]kernels.BF16, n), v16: make([]kernels.BF16, n), last: make([]float32, w.d)}
+}
+
+// decoderInt8 is the production pass. Every row's result depends on that row and the keys it attends to alone, so packs
+// may be put together in any way.
+type decoderInt8 struct {
+	w         *weightsInt8
+	tier      kernels.Tier
+	attention *kernels.Attention
+	x         []float32      // the residual stream [rows, d]
+	qkv       []float32      // [rows, d + 2 kvWidth]
+	att       []float32      // what the heads return, [rows, d]
+	k, v      []kernels.BF16 // keys and values of the pack's own rows, [rows, kvWidth]
+	narrow    *kernels.Rows  // of d values
+	wide      *kernels.Rows  // of ffn values
+	logits    []float32      // of one row, [vocab]
+}
+
+func (w *weightsInt8) newPass(tier kernels.Tier, rows int) pass {
+	return &decoderInt8{
+		w: w, tier: tier,
+		attention: kernels.NewAttention(kernels.AttentionOptions{
+			Tier: tier, Heads: w.heads, KVHeads: w.kvHeads, Dim: w.headDim, Causal: true,
+		}),
+		x: make([]float32, rows*w.d), qkv: make([]float32, rows*(w.d+2*w.kvWidth())), att: make([]float32, rows*w.d),
+		k: make([]kernels.BF16, rows*w.kvWidth()), v: make([]kernels.BF16, rows*w.kvWidth()),
+		narrow: kernels.NewRows(tier, rows, w.d), wide: kernels.NewRows(tier, rows, w.ffn),
+	}
+}
+
+func (p *decoderInt8) stream() []float32 { return p.x }
+
+func (p *decoderInt8) layers(ctx context.Context, parts []part) error {
+	w, m := p.w, 0
+	for i := range parts {
+		for _, id := range parts[i].tokens {
+			w.words.Rows(p.x[m*w.d:(m+1)*w.d], int(id))
+			m++
+		}
+	}
+	w.rotation.rows(p.x[:m*w.d], p.att[:w.d])
+	for i := range w.layers {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		l := &w.layers[i]
+		p.narrow.RMSNorm(p.x, m, w.eps)
+		l.qkv.MulTo(p.qkv, w.d+2*w.kvWidth(), p.narrow, m)
+		for j := range parts {
+			p.attend(i, &parts[j])
+		}
+		p.narrow.Quantize(p.att, m)
+		l.o.MulAdd(p.x, w.d, p.narrow, m)
+		p.narrow.RMSNorm(p.x, m, w.eps)
+		p.wide.SwiGLU(l.gate, l.up, p.narrow, m, w.inner)
+		l.down.MulAdd(p.x, w.d, p.wide, m)
+	}
+	return nil
+}
+
+// attend rotates the part's queries and keys by their positions, rounds keys and values to what a KV keeps, so that a
+// prefix and a full pass see the same, and attends.
+func (p *decoderInt8) attend(layer int, t *part) {
+	w, n, pos := p.w, len(t.tokens), t.kv.Len()
+	width, stride := w.kvWidth(), w.d+2*w.kvWidth()
+	rows := p.qkv[t.row*stride:]
+	w.rope.Apply(p.tier, rows, stride, n, w.heads+w.kvHeads, pos)
+	own := kernels.KV[kernels.BF16]{Len: n, K: p.k[t.row*width:], V: p.v[t.row*width:]}
+	var before kernels.KV[kernels.BF16]
+	if t.kv != nil {
+		at := layer * t.kv.room * width
+		before = kernels.KV[kernels.BF16]{Len: pos, K: t.kv.k16[at:], V: t.kv.v16[at:]}
+		if t.keep {
+			own.K, own.V = before.K[pos*width:], before.V[pos*width:]
+		}
+	}
+	for i := range n {
+		row := rows[i*stride+w.d : (i+1)*stride]
+		kernels.ToBF16(p.tier, own.K[i*width:(i+1)*width], row[:width])
+		kernels.ToBF16(p.tier, own.V[i*width:(i+1)*width], row[width:])
+	}
+	kernels.Attend(p.attention, p.att[t.row*w.d:], w.d, rows, stride, n, before, own)
+}
+
+func (p *decoderInt8) logProbs(dst, x []float32, targets []int32) {
+	m := len(targets)
+	p.narrow.RMSNorm(x, m, p.w.eps)
+	p.w.head.LogProbs(dst, p.narrow, targets, m)
+}
+
+func (p *decoderInt8) argmax(x []float32) int32 {
+	if p.logits == nil {
+		p.logits = make([]float32, p.w.vocab)
+	}
+	p.narrow.RMSNorm(x, 1, p.w.eps)
+	p.w.head.MulTo(p.logits, p.w.vocab, p.narrow, 1)
+	return int32(kernels.ArgMax(p.logits))
+}

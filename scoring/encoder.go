@@ -1,0 +1,238 @@
+package scoring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+
+	"github.com/pith-llm/pith/kernels"
+	"github.com/pith-llm/pith/scoring/gguf"
+	"github.com/pith-llm/pith/scoring/tokenizer"
+)
+
+// EncoderOptions configure an encoder.
+type EncoderOptions struct {
+	Precision Precision
+	// Tier is the instruction set of the kernels; it must be supported.
+	Tier kernels.Tier
+	// Workers is how many packs run at a time; 0 means GOMAXPROCS.
+	Workers int
+}
+
+// maxEncoderTokens is the length that all-MiniLM-L6-v2 was trained for, [CLS] and [SEP] included; the rest of a text is
+// not read.
+const maxEncoderTokens = 256
+
+// Encoder turns texts into vectors whose dot product says how near they are in meaning: BERT (Devlin et al. 2019) with
+// mean pooling (Reimers and Gurevych 2019, "Sentence-BERT"). It is safe for concurrent use: calls share the workers.
+type Encoder struct {
+	shape   encoderShape
+	weights encoderWeights
+	options EncoderOptions
+	words   *tokenizer.WordPiece
+	limit   int
+	// idle holds the passes that no call uses; nil stands for one that is not made yet.
+	idle chan encoderPass
+}
+
+// encoderShape holds an encoder's sizes, as its GGUF metadata states them.
+type encoderShape struct {
+	depth, d, ffn, vocab, context int
+	heads, headDim                int
+	eps                           float32
+}
+
+// encoderPass takes packs through an encoder on one goroutine, in buffers of its own.
+type encoderPass interface {
+	// layers takes the token ids of whole texts, ends[i] being the row after the i-th, through all layers and returns
+	// their rows [m, d].
+	layers(ctx context.Context, ids []int32, ends []int) ([]float32, error)
+}
+
+// encoderWeights is a loaded encoder in one precision, shared by all passes.
+type encoderWeights interface {
+	newPass(tier kernels.Tier, rows int) encoderPass
+}
+
+// LoadEncoder prepares the encoder in f: a BERT model with the tensors and metadata of llama.cpp's converter and mean
+// pooling.
+func LoadEncoder(f *gguf.File, o EncoderOptions) (*Encoder, error) {
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	shape, err := encoderShapeOf(f)
+	if err != nil {
+		return nil, fmt.Errorf("load encoder: %w", err)
+	}
+	e := &Encoder{shape: shape, options: o, limit: min(maxEncoderTokens, shape.context), idle: make(chan encoderPass, o.Workers)}
+	var vocabulary sync.WaitGroup
+	var vocabularyErr error
+	vocabulary.Go(func() { e.words, vocabularyErr = loadWordPiece(f) })
+	if o.Precision == F32 {
+		e.weights, err = loadEncoderF32(f, shape, o.Workers)
+	} else {
+		e.weights, err = loadEncoderInt8(f, shape, o)
+	}
+	vocabulary.Wait()
+	if err = errors.Join(err, vocabularyErr); err != nil {
+		return nil, fmt.Errorf("load encoder: %w", err)
+	}
+	for range o.Workers {
+		e.idle <- nil
+	}
+	return e, nil
+}
+
+func loadWordPiece(f *gguf.File) (*tokenizer.WordPiece, error) {
+	tokens, err := f.Texts("tokenizer.ggml.tokens")
+	if err != nil {
+		return nil, err
+	}
+	types, err := f.Ints("tokenizer.ggml.token_type")
+	if err != nil {
+		return nil, err
+	}
+	return tokenizer.NewWordPiece(tokens, types)
+}
+
+func encoderShapeOf(f *gguf.File) (encoderShape, error) {
+	var s encoderShape
+	arch, err := f.Text("general.architecture")
+	if err != nil {
+		return s, err
+	}
+	if arch != "bert" {
+		return s, fmt.Errorf("model architecture %q is not supported, want bert", arch)
+	}
+	for key, dst := range map[string]*int{
+		"bert.block_count": &s.depth, "bert.embedding_length": &s.d, "bert.feed_forward_length": &s.ffn,
+		"bert.attention.head_count": &s.heads, "bert.context_length": &s.context,
+	} {
+		if *dst, err = size(f, key); err != nil {
+			return s, err
+		}
+	}
+	if s.d%s.heads != 0 {
+		return s, fmt.Errorf("%d heads do not divide a width of %d", s.heads, s.d)
+	}
+	s.headDim = s.d / s.heads
+	const meanPooling = 1
+	if pooling, err := f.Uint("bert.pooling_type"); err != nil || pooling != meanPooling {
+		return s, fmt.Errorf("pooling type %d is not supported, want %d (mean)", pooling, meanPooling)
+	}
+	eps, err := f.Float("bert.attention.layer_norm_epsilon")
+	if err != nil {
+		return s, err
+	}
+	s.eps = float32(eps)
+	words, err := f.Tensor("token_embd.weight")
+	if err != nil {
+		return s, err
+	}
+	s.vocab = words.Shape[0]
+	return s, nil
+}
+
+// Dim returns the length of the vectors.
+func (e *Encoder) Dim() int { return e.shape.d }
+
+// Tokens returns the ids that Embed reads of text, [CLS] and [SEP] included: what it costs.
+func (e *Encoder) Tokens(text string) []int32 { return e.words.Encode(text, e.limit) }
+
+// Embed returns the unit vector [Dim] of each text, in their order. A text's vector depends on that text alone, bit for
+// bit. It fails only with ctx's error, which is looked at between layers.
+func (e *Encoder) Embed(ctx context.Context, texts []string) ([][]float32, error) {
+	ids := make([][]int32, len(texts))
+	_ = inParallel(len(texts), e.options.Workers, func(i int) error {
+		ids[i] = e.Tokens(texts[i])
+		return nil
+	})
+	vectors := make([][]float32, len(texts))
+	packs := evenPacks(ids, e.options.Workers)
+	err := inParallel(len(packs), e.options.Workers, func(i int) error {
+		from := 0
+		if i > 0 {
+			from = packs[i-1]
+		}
+		return e.run(ctx, ids[from:packs[i]], vectors[from:packs[i]])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return vectors, nil
+}
+
+// evenPacks divides texts, in their order, into packs of about equal length, a multiple of workers where that pays, and
+// returns the index after the last text of each.
+func evenPacks(ids [][]int32, workers int) []int {
+	rows := 0
+	for _, text := range ids {
+		rows += len(text)
+	}
+	room := packRoom(rows, workers)
+	var ends []int
+	packed := 0
+	for i, text := range ids {
+		if packed > 0 && packed+len(text) > room {
+			ends = append(ends, i)
+			packed = 0
+		}
+		packed += len(text)
+	}
+	if packed > 0 {
+		ends = append(ends, len(ids))
+	}
+	return ends
+}
+
+// run embeds one pack of texts.
+func (e *Encoder) run(ctx context.Context, texts [][]int32, vectors [][]float32) error {
+	var pass encoderPass
+	select {
+	case pass = <-e.idle:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if pass == nil {
+		pass = e.weights.newPass(e.options.Tier, maxPackRows)
+	}
+	defer func() { e.idle <- pass }()
+	var ids []int32
+	var ends []int
+	for _, text := range texts {
+		ids = append(ids, text...)
+		ends = append(ends, len(ids))
+	}
+	x, err := pass.layers(ctx, ids, ends)
+	if err != nil {
+		return err
+	}
+	row := 0
+	for i, end := range ends {
+		vectors[i] = meanPool(x[row*e.shape.d:end*e.shape.d], e.shape.d)
+		row = end
+	}
+	return nil
+}
+
+// meanPool returns the mean of the rows of x [m, d], scaled to length 1.
+func meanPool(x []float32, d int) []float32 {
+	mean := make([]float64, d)
+	for ; len(x) > 0; x = x[d:] {
+		for i, v := range x[:d] {
+			mean[i] += float64(v)
+		}
+	}
+	var square float64
+	for _, v := range mean {
+		square += v * v
+	}
+	unit := make([]float32, d)
+	for i, v := range mean {
+		unit[i] = float32(v / math.Sqrt(square))
+	}
+	return unit
+}

@@ -1,0 +1,42 @@
+package scoring
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// maxPackRows is the most token rows that go through the network together: enough to use each weight many times
+	// while it is in cache (KERNELS.md section 5 measured 256 to 512), few enough for a worker's buffers to stay small.
+	maxPackRows = 384
+	// minPackRows keeps packs from being split between workers when there is too little to gain.
+	minPackRows = 64
+)
+
+// packRoom is how many of rows a pack should take, so that all workers get an equal number of packs.
+func packRoom(rows, workers int) int {
+	packs := max(1, (rows+maxPackRows-1)/maxPackRows)
+	packs = (packs + workers - 1) / workers * workers
+	return min(maxPackRows, max(minPackRows, (rows+packs-1)/packs))
+}
+
+// inParallel calls do(0) to do(n-1), at most workers at a time, and returns the error of the lowest index that has one.
+func inParallel(n, workers int, do func(i int) error) error {
+	errs := make([]error, n)
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(n, workers) {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				errs[i] = do(i)
+			}
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

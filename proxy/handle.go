@@ -1,0 +1,460 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/pith-llm/pith/compressors"
+)
+
+const chatPath = "/v1/chat/completions"
+
+// request is one request on its way through the proxy.
+type request struct {
+	server  *Server
+	ctx     *fasthttp.RequestCtx
+	id      string
+	started time.Time
+	path    string // without the query string, which may hold a key
+	method  string
+
+	life   context.Context //nolint:containedctx // ends when the client leaves, the request ends or the server stops
+	finish context.CancelFunc
+
+	chat     bool
+	report   Report
+	edited   bool
+	overhead time.Duration
+	waited   time.Duration // for the upstream's head
+}
+
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	r := &request{server: s, ctx: ctx, id: newID(), started: time.Now(), path: string(ctx.Path()), method: string(ctx.Method())}
+	r.life, r.finish = context.WithCancel(s.base)
+	ctx.Response.Header.Set("X-Pith-Request-Id", r.id)
+	switch {
+	case len(headerValue(&ctx.Request.Header, "Upgrade")) > 0:
+		// Clients that open a WebSocket first fall back to HTTP at once on this answer, and retry for seconds on others.
+		r.fail(invalidRequest(fasthttp.StatusUpgradeRequired, "upgrade_not_supported", "", "protocol upgrades are not supported: use plain HTTP"))
+	case r.path == chatPath && r.method == fasthttp.MethodPost:
+		r.chat = true
+		r.handleChat()
+	default:
+		r.handleOther()
+	}
+}
+
+func newID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails, says its documentation
+	return hex.EncodeToString(b[:])
+}
+
+// handleChat answers a chat completion.
+func (r *request) handleChat() {
+	policy, err := readPolicy(&r.ctx.Request.Header, policy{mode: r.server.options.Mode, budget: r.server.options.Budget})
+	if bad, ok := errors.AsType[*policyError](err); ok {
+		r.drain()
+		r.fail(invalidRequest(fasthttp.StatusBadRequest, "invalid_header", bad.header, bad.Error()))
+		return
+	}
+	body, err := r.readBody()
+	if err != nil {
+		return
+	}
+	r.watch()
+
+	out := shortened{body: body, report: Report{Mode: policy.mode, Skip: SkipOff}}
+	switch encoding := headerValue(&r.ctx.Request.Header, "Content-Encoding"); {
+	case policy.mode == ModeOff || r.server.options.Compressor == nil:
+	case len(encoding) > 0 && !strings.EqualFold(string(encoding), "identity"):
+		out.report.Skip = SkipEncoded
+	default:
+		out = r.server.shorten(r.life, body, policy)
+	}
+	if policy.mode == ModeObserve {
+		out.body, r.edited = body, false
+	} else {
+		r.edited = out.edited
+	}
+	r.report = out.report
+	r.overhead = time.Since(r.started)
+	r.report.Overhead = r.overhead
+
+	x, err := r.send(requestBody{bytes: out.body})
+	if err == nil && r.edited && refuses(x.response.StatusCode()) {
+		x.Close()
+		x, err = r.send(requestBody{bytes: body})
+		r.report.Replayed, r.edited = true, false
+		r.report.TokensOut = r.report.TokensIn
+		if err == nil && x.response.StatusCode() < fasthttp.StatusBadRequest {
+			for _, key := range out.keys {
+				r.server.memo.fail(key, errRefused)
+			}
+		}
+	}
+	if err != nil {
+		r.failUpstream(err)
+		return
+	}
+	r.report.ID, r.report.Status = r.id, x.response.StatusCode()
+	r.report.Stages = append(r.report.Stages, compressors.Stage{Name: "upstream", Duration: r.waited})
+	if r.server.options.Observe != nil {
+		r.server.options.Observe(r.report)
+	}
+	r.relay(x)
+}
+
+// refuses reports whether a status may be about the request's body. Credentials, missing models, timeouts and rates are
+// not about it.
+func refuses(status int) bool {
+	switch status {
+	case fasthttp.StatusUnauthorized, fasthttp.StatusForbidden, fasthttp.StatusNotFound, fasthttp.StatusRequestTimeout, fasthttp.StatusTooManyRequests:
+		return false
+	}
+	return status >= 400 && status < 500
+}
+
+// handleOther forwards a request as it is, streaming its body.
+func (r *request) handleOther() {
+	stream := r.ctx.RequestBodyStream()
+	length := r.ctx.Request.Header.ContentLength()
+	var body requestBody
+	switch {
+	case stream != nil && length != 0:
+		body = requestBody{
+			stream: stream, length: length, finished: r.watch,
+			interrupt: func() { _ = r.ctx.Conn().SetReadDeadline(time.Unix(1, 0)) },
+		}
+	case length == 0 && len(headerValue(&r.ctx.Request.Header, "Content-Length")) > 0:
+		body.bytes = []byte{}
+		r.watch()
+	default:
+		r.watch()
+	}
+	x, err := r.send(body)
+	if err != nil {
+		r.failUpstream(err)
+		return
+	}
+	r.relay(x)
+}
+
+// watch ends the request's life when the client leaves.
+func (r *request) watch() {
+	if conn, ok := r.ctx.Conn().(*watchedConn); ok {
+		conn.watch(r.finish)
+	}
+}
+
+// readBody reads the whole body within the limit. On an error the answer is written.
+func (r *request) readBody() ([]byte, error) {
+	limit := r.server.options.MaxBody
+	length := r.ctx.Request.Header.ContentLength()
+	stream := r.ctx.RequestBodyStream()
+	if stream == nil || length == 0 {
+		return []byte{}, nil
+	}
+	if length > limit {
+		return nil, r.tooLarge()
+	}
+	var body bytes.Buffer
+	if length > 0 {
+		body.Grow(length + bytes.MinRead)
+	}
+	_, err := body.ReadFrom(io.LimitReader(stream, int64(limit)+1))
+	if err == nil && length > 0 && body.Len() < length {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		r.fail(invalidRequest(fasthttp.StatusBadRequest, "incomplete_body", "", "the request's body ended early"))
+		r.ctx.Response.SetConnectionClose()
+		return nil, err
+	}
+	if body.Len() > limit {
+		return nil, r.tooLarge()
+	}
+	return body.Bytes(), nil
+}
+
+var errBodyTooLarge = errors.New("body too large")
+
+func (r *request) tooLarge() error {
+	r.drain()
+	r.fail(invalidRequest(fasthttp.StatusRequestEntityTooLarge, "request_too_large", "",
+		fmt.Sprintf("the request's body is larger than the limit of %d bytes", r.server.options.MaxBody)))
+	return errBodyTooLarge
+}
+
+// drain reads on for a while without keeping anything: closing a connection with unread bytes resets it, and the client
+// would miss the answer.
+func (r *request) drain() {
+	stream := r.ctx.RequestBodyStream()
+	if stream == nil {
+		return
+	}
+	_ = r.ctx.Conn().SetReadDeadline(time.Now().Add(5 * time.Second))
+	_, _ = io.CopyN(io.Discard, stream, max(256<<20, 2*int64(r.server.options.MaxBody)))
+	_ = r.ctx.Conn().SetReadDeadline(time.Time{})
+}
+
+// send forwards the request's head with a body and waits for the head of the answer.
+func (r *request) send(body requestBody) (*exchange, error) {
+	uri := r.ctx.Request.Header.RequestURI()
+	if len(uri) == 0 || uri[0] != '/' {
+		// The absolute form names a host; only its path counts.
+		_, after, found := bytes.Cut(uri, []byte("://"))
+		if slash := bytes.IndexByte(after, '/'); found && slash >= 0 {
+			uri = after[slash:]
+		} else {
+			uri = []byte("/")
+		}
+	}
+	head := &fasthttp.RequestHeader{}
+	head.DisableNormalizing()
+	head.SetNoDefaultContentType(true)
+	head.SetMethod(r.method)
+	head.SetRequestURI(r.server.up.prefix + string(uri))
+	head.SetHost(r.server.up.host)
+	named := connectionOptions(headerValue(&r.ctx.Request.Header, "Connection"))
+	for key, value := range r.ctx.Request.Header.All() {
+		if !isOwn(key) && !isHop(key, named) {
+			head.AddBytesKV(key, value)
+		}
+	}
+	waiting := time.Now()
+	x, err := r.server.up.do(r.life, head, body)
+	r.waited += time.Since(waiting)
+	return x, err
+}
+
+// isHop reports whether a header belongs to one connection, or to the framing, which is written anew.
+func isHop(key []byte, named []string) bool {
+	switch name := strings.ToLower(string(key)); name {
+	case "connection", "proxy-connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade",
+		"host", "content-length", "expect":
+		return true
+	default:
+		for _, option := range named {
+			if name == option {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// connectionOptions are the headers that a Connection header declares to belong to the connection.
+func connectionOptions(value []byte) []string {
+	var names []string
+	for name := range strings.SplitSeq(string(value), ",") {
+		if name = strings.ToLower(strings.TrimSpace(name)); name != "" && name != "close" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// headerValue finds a header whatever the case of its name.
+func headerValue(h *fasthttp.RequestHeader, name string) []byte {
+	for key, value := range h.All() {
+		if strings.EqualFold(string(key), name) {
+			return value
+		}
+	}
+	return nil
+}
+
+// relay passes an answer on. Its body is written after the handler has returned.
+func (r *request) relay(x *exchange) {
+	response := &r.ctx.Response
+	from := &x.response.Header
+	response.SetStatusCode(from.StatusCode())
+	response.Header.SetStatusMessage(from.StatusMessage())
+	var named []string
+	for key, value := range from.All() {
+		if strings.EqualFold(string(key), "Connection") {
+			named = append(named, connectionOptions(value)...)
+		}
+	}
+	for key, value := range from.All() {
+		if !isOwn(key) && !isHop(key, named) {
+			response.Header.AddBytesKV(key, value)
+		}
+	}
+	r.setHeaders()
+	length := x.length()
+	if x.response.BodyStream() == nil {
+		// No body: a HEAD, or a status that has none. Its length, where stated, describes another answer.
+		if length >= 0 && r.method == fasthttp.MethodHead {
+			response.Header.SetContentLength(length)
+		}
+		x.Close()
+		r.done(from.StatusCode(), 0, nil)
+		return
+	}
+	response.ImmediateHeaderFlush = true
+	body := &relayed{x: x, length: length, r: r, status: from.StatusCode(), conn: r.ctx.Conn()}
+	response.SetBodyStream(body, length)
+}
+
+// setHeaders states what was done.
+func (r *request) setHeaders() {
+	if !r.chat {
+		return
+	}
+	h := &r.ctx.Response.Header
+	h.Set("X-Pith-Tokens-In", strconv.Itoa(r.report.TokensIn))
+	h.Set("X-Pith-Tokens-Out", strconv.Itoa(r.report.TokensOut))
+	h.Set("X-Pith-Saved", strconv.Itoa(r.report.TokensIn-r.report.TokensOut))
+	h.Set("X-Pith-Overhead-Ms", strconv.FormatFloat(float64(r.overhead.Microseconds())/1000, 'f', 1, 64))
+}
+
+// fail answers with an error of our own.
+func (r *request) fail(e apiError) {
+	r.setHeaders()
+	e.write(&r.ctx.Response)
+	r.done(e.status, len(r.ctx.Response.Body()), errors.New(e.code))
+}
+
+// failUpstream answers for an upstream that could not.
+func (r *request) failUpstream(err error) {
+	failed, ok := errors.AsType[*failure](err)
+	if !ok {
+		failed = &failure{fasthttp.StatusBadGateway, "upstream_broken", err}
+	}
+	message := "the upstream broke the connection"
+	switch failed.code {
+	case "upstream_unreachable":
+		message = "the upstream cannot be reached"
+	case "upstream_timeout":
+		message = "the upstream did not answer in time"
+	}
+	r.setHeaders()
+	upstreamFailed(failed.status, failed.code, message).write(&r.ctx.Response)
+	if r.ctx.RequestBodyStream() != nil && !r.chat {
+		r.ctx.Response.SetConnectionClose() // part of its body may be unread
+	}
+	r.done(failed.status, len(r.ctx.Response.Body()), failed)
+}
+
+// done ends the request and writes its line.
+func (r *request) done(status, size int, err error) {
+	gone := r.life.Err() != nil
+	r.finish()
+	fields := []slog.Attr{
+		slog.String("id", r.id),
+		slog.String("method", r.method),
+		slog.String("path", r.path),
+		slog.Int("status", status),
+		slog.Int("bytes_out", size),
+		slog.Duration("duration", time.Since(r.started)),
+		slog.Duration("upstream_wait", r.waited),
+	}
+	if r.chat {
+		failed := 0
+		for _, turn := range r.report.Turns {
+			if turn.Err != nil {
+				failed++
+			}
+		}
+		fields = append(fields,
+			slog.String("mode", r.report.Mode.String()),
+			slog.String("skip", r.report.Skip.String()),
+			slog.Int("turns", len(r.report.Turns)),
+			slog.Int("turns_failed", failed),
+			slog.Int("tokens_in", r.report.TokensIn),
+			slog.Int("tokens_out", r.report.TokensOut),
+			slog.Bool("edited", r.edited),
+			slog.Bool("replayed", r.report.Replayed),
+			slog.Duration("overhead", r.overhead),
+		)
+	}
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelWarn
+		fields = append(fields, slog.String("error", errorClass(err)), slog.Bool("client_gone", gone))
+	}
+	r.server.options.Logger.LogAttrs(context.Background(), level, "request", fields...)
+}
+
+// errorClass names an error without quoting what it may quote.
+func errorClass(err error) string {
+	if failed, ok := errors.AsType[*failure](err); ok {
+		return failed.code
+	}
+	if errors.Is(err, errRelay) {
+		return errRelay.Error()
+	}
+	return err.Error()
+}
+
+// relayed is an answer's body on its way to the client.
+type relayed struct {
+	x      *exchange
+	r      *request
+	conn   io.Writer
+	status int
+	length int // -1 if unknown: the body is then chunked
+	sent   int
+	err    error
+	once   sync.Once
+}
+
+var errRelay = errors.New("stream_broken")
+
+// Read reads a part of the answer.
+func (b *relayed) Read(p []byte) (int, error) { return b.x.Read(p) }
+
+// SupportsBodyWriteTo lets fasthttp call WriteTo.
+func (b *relayed) SupportsBodyWriteTo() bool { return true }
+
+// WriteTo copies the answer, flushing what each read brings. An error makes fasthttp close the connection without the
+// last chunk or before the stated length is reached, so a broken answer never looks whole. fasthttp flushes a chunk when
+// it is written; a body of known length it would gather, so that goes to the connection itself, past a buffer that is
+// empty since the head was flushed.
+func (b *relayed) WriteTo(w io.Writer) (int64, error) {
+	if b.length >= 0 {
+		w = b.conn
+	}
+	buffer := make([]byte, copyBuffer)
+	for {
+		n, err := b.x.Read(buffer)
+		if n > 0 {
+			written, writeErr := w.Write(buffer[:n])
+			b.sent += written
+			if writeErr != nil {
+				b.err = errRelay
+				return int64(b.sent), writeErr
+			}
+		}
+		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return int64(b.sent), nil
+		}
+		if err != nil {
+			b.err = errRelay
+			return int64(b.sent), err
+		}
+	}
+}
+
+// Close ends the request.
+func (b *relayed) Close() error {
+	b.once.Do(func() {
+		b.x.Close()
+		b.r.done(b.status, b.sent, b.err)
+	})
+	return nil
+}

@@ -1,0 +1,233 @@
+// Package proxy is the HTTP edge: it takes requests for an OpenAI-compatible API, shortens the long texts of chat
+// completions, and relays everything else as it is.
+//
+// The steps of a chat completion, in order: read the policy from the headers; read the body; find the turns, the query
+// and the spans of each by their places in the raw JSON; have each turn compressed, or remember what became of it;
+// splice what is kept into the body, from the client's own bytes; send it; relay the answer, flushing what each read
+// brings; write one log line. An error on the way to the splice sends the original bytes: compression never fails a
+// request.
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/pith-llm/pith/compressors"
+)
+
+// Options configures a Server. Only Upstream must be set.
+type Options struct {
+	// Upstream is the base URL of the API, http or https, such as https://api.openai.com; a path is kept, but for a
+	// final /v1, which requests bring themselves. The upstream never comes from a request.
+	Upstream string
+	// Compressor shortens texts; without one every request is forwarded as it is.
+	Compressor Compressor
+	// CountTokens counts tokens as the upstream's model does, for reports; nil counts only what the compressor counts.
+	CountTokens func(string) int
+	// Mode is what happens unless a request says otherwise.
+	Mode Mode
+	// Budget is the budget of a turn unless a request says otherwise; the zero value is the compressor's default rate.
+	Budget compressors.Budget
+	// FileReads also shortens what file-reading tools returned, although an edit may have to quote it.
+	FileReads bool
+	// Deadline bounds the compression of one request; past it the turns that are left are forwarded as they are.
+	// 30 s if 0.
+	Deadline time.Duration
+	// Concurrency bounds the turns that are compressed at the same time; others wait, within the deadline. The number
+	// of CPUs if 0.
+	Concurrency int
+	// Remembered bounds the memory for outcomes of turns, in bytes; 64 MiB if 0.
+	Remembered int
+	// MaxBody is the largest body of a chat completion, in bytes; a larger one is answered 413. 64 MiB if 0. Bodies
+	// of other paths are streamed and have no bound.
+	MaxBody int
+	// ConnectTimeout bounds connecting to the upstream, TLS included; 10 s if 0.
+	ConnectTimeout time.Duration
+	// HeaderTimeout bounds the time from the end of the request to the head of the answer; 10 min if 0.
+	HeaderTimeout time.Duration
+	// IdleTimeout bounds a silence inside an answer; 5 min if 0.
+	IdleTimeout time.Duration
+	// KeepAlive is how long an unused connection to the upstream is kept. It must be shorter than the upstream keeps
+	// it, since a request on a connection that the upstream is closing cannot be repeated. 4 s if 0: common servers
+	// close after 5.
+	KeepAlive time.Duration
+	// TLS is the client's configuration for an https upstream; nil is the system's roots.
+	TLS *tls.Config
+	// Dial connects to the upstream; nil is TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Logger takes one line a request, without prompts or credentials; nil discards it.
+	Logger *slog.Logger
+	// Observe, if set, is called with the report of each chat completion once the upstream has begun to answer, before
+	// the client sees the answer. It may be called concurrently. The report holds prompts.
+	Observe func(Report)
+}
+
+// Validate reports options that make no sense and names the field.
+func (o Options) Validate() error {
+	if o.Upstream == "" {
+		return errors.New("proxy.Options.Upstream is empty: it must be the base URL of the API")
+	}
+	if _, err := parseUpstream(o.Upstream); err != nil {
+		return fmt.Errorf("proxy.Options.Upstream: %w", err)
+	}
+	if o.Mode > ModeOff {
+		return fmt.Errorf("proxy.Options.Mode is %d: it must be ModeOn, ModeObserve or ModeOff", o.Mode)
+	}
+	if err := o.Budget.Validate(); err != nil {
+		return fmt.Errorf("proxy.Options.Budget: %w", err)
+	}
+	for _, number := range []struct {
+		name  string
+		value int64
+	}{
+		{"Deadline", int64(o.Deadline)},
+		{"Concurrency", int64(o.Concurrency)},
+		{"Remembered", int64(o.Remembered)},
+		{"MaxBody", int64(o.MaxBody)},
+		{"ConnectTimeout", int64(o.ConnectTimeout)},
+		{"HeaderTimeout", int64(o.HeaderTimeout)},
+		{"IdleTimeout", int64(o.IdleTimeout)},
+		{"KeepAlive", int64(o.KeepAlive)},
+	} {
+		if number.value < 0 {
+			return fmt.Errorf("proxy.Options.%s is %d: it must not be negative", number.name, number.value)
+		}
+	}
+	return nil
+}
+
+// filled returns the options with their defaults.
+func (o Options) filled() Options {
+	fill(&o.Deadline, 30*time.Second)
+	fill(&o.Concurrency, runtime.GOMAXPROCS(0))
+	fill(&o.Remembered, 64<<20)
+	fill(&o.MaxBody, 64<<20)
+	fill(&o.ConnectTimeout, 10*time.Second)
+	fill(&o.HeaderTimeout, 10*time.Minute)
+	fill(&o.IdleTimeout, 5*time.Minute)
+	fill(&o.KeepAlive, 4*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func fill[T int | time.Duration](value *T, fallback T) {
+	if *value == 0 {
+		*value = fallback
+	}
+}
+
+const (
+	// headerBuffer bounds the head of a request and of an answer, in bytes.
+	headerBuffer = 32 << 10
+	// copyBuffer is the most that one read of a body takes, in bytes.
+	copyBuffer = 32 << 10
+	// clientIdle is how long a client's unused connection is kept.
+	clientIdle = 3 * time.Minute
+)
+
+// Server is the proxy.
+type Server struct {
+	options Options
+	up      *upstream
+	memo    *memo
+	tokens  tokenCounter
+	slots   chan struct{}
+	http    *fasthttp.Server
+	// base ends when Shutdown stops waiting: whatever is under way ends with it.
+	base context.Context //nolint:containedctx // the life of the server, under which requests run
+	end  context.CancelFunc
+}
+
+// NewServer returns a proxy for o.Upstream.
+func NewServer(o Options) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.filled()
+	up, err := newUpstream(o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{options: o, up: up, tokens: tokenCounter{of: o.CountTokens}, slots: make(chan struct{}, o.Concurrency)}
+	s.memo = newMemo(o.Remembered, o.Deadline, s.compress)
+	s.base, s.end = context.WithCancel(context.Background())
+	s.http = newHTTPServer(s.handle)
+	return s, nil
+}
+
+// newHTTPServer returns a server whose handler gets every body as a stream.
+func newHTTPServer(handler fasthttp.RequestHandler) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:                       handler,
+		ErrorHandler:                  badRequest,
+		HeaderReceived:                streamAll,
+		Logger:                        silent{},
+		IdleTimeout:                   clientIdle,
+		ReadBufferSize:                headerBuffer,
+		WriteBufferSize:               headerBuffer,
+		StreamRequestBody:             true,
+		DisablePreParseMultipartForm:  true,
+		DisableHeaderNamesNormalizing: true,
+		NoDefaultServerHeader:         true,
+		NoDefaultDate:                 true,
+		NoDefaultContentType:          true,
+		CloseOnShutdown:               true,
+		SecureErrorLogMessage:         true,
+	}
+}
+
+// streamAll keeps fasthttp from reading the first 8 KiB of a body before the handler runs: it reads no more than the
+// limit ahead, and a body beyond the limit is handed over as a stream all the same.
+func streamAll(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+	return fasthttp.RequestConfig{MaxRequestBodySize: 1}
+}
+
+// silent drops fasthttp's own messages, which may quote requests.
+type silent struct{}
+
+// Printf does nothing.
+func (silent) Printf(string, ...any) {}
+
+// badRequest answers what is not HTTP.
+func badRequest(ctx *fasthttp.RequestCtx, err error) {
+	status, code := fasthttp.StatusBadRequest, "bad_request"
+	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+		status, code = fasthttp.StatusRequestHeaderFieldsTooLarge, "headers_too_large"
+	}
+	invalidRequest(status, code, "", "the request cannot be read as HTTP").write(&ctx.Response)
+	ctx.Response.SetConnectionClose()
+}
+
+// Serve answers the connections of l until Shutdown or an error of l.
+func (s *Server) Serve(l net.Listener) error {
+	return s.http.Serve(watchedListener{l})
+}
+
+// Shutdown stops accepting, waits for requests under way until ctx ends, and then breaks them off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.ShutdownWithContext(ctx)
+	s.end()
+	s.up.pool.CloseIdleConnections()
+	return err
+}
+
+// compress runs the compressor in one of the bounded slots.
+func (s *Server) compress(ctx context.Context, in compressors.Input) (compressors.Result, error) {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return compressors.Result{}, ctx.Err()
+	}
+	return s.options.Compressor.Compress(ctx, in)
+}

@@ -1,0 +1,369 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// upstream is the one server that requests go to. fasthttp pools its connections and reads and writes the headers; the
+// exchange itself is ours, because fasthttp's reads an answer only once the request is written in full, cannot be
+// cancelled while it waits, and bounds an answer's whole time instead of its silences.
+type upstream struct {
+	pool          *fasthttp.HostClient
+	host          string
+	prefix        string // of every path
+	connect       time.Duration
+	headerTimeout time.Duration
+	idleTimeout   time.Duration
+}
+
+// newUpstream reads an upstream's base URL.
+func newUpstream(o Options) (*upstream, error) {
+	base, err := parseUpstream(o.Upstream)
+	if err != nil {
+		return nil, err
+	}
+	address := base.Host
+	if base.Port() == "" {
+		port := "80"
+		if base.Scheme == "https" {
+			port = "443"
+		}
+		address = net.JoinHostPort(base.Hostname(), port)
+	}
+	dial := o.Dial
+	if dial == nil {
+		dialer := &net.Dialer{Timeout: o.ConnectTimeout}
+		dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp", address)
+		}
+	}
+	u := &upstream{
+		host:          base.Host,
+		prefix:        strings.TrimSuffix(strings.TrimSuffix(base.EscapedPath(), "/"), "/v1"),
+		connect:       o.ConnectTimeout,
+		headerTimeout: o.HeaderTimeout,
+		idleTimeout:   o.IdleTimeout,
+	}
+	u.pool = &fasthttp.HostClient{
+		Addr:                     address,
+		IsTLS:                    base.Scheme == "https",
+		TLSConfig:                o.TLS,
+		NoDefaultUserAgentHeader: true,
+		MaxConns:                 1 << 16,
+		MaxIdleConnDuration:      o.KeepAlive,
+		ConnPoolStrategy:         fasthttp.LIFO,
+		ReadBufferSize:           headerBuffer,
+		WriteBufferSize:          headerBuffer,
+		WriteTimeout:             o.ConnectTimeout, // bounds the TLS handshake
+		SecureErrorLogMessage:    true,
+		Dial: func(address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)
+			defer cancel()
+			conn, err := dial(ctx, address)
+			if err != nil {
+				return nil, err
+			}
+			return &countingConn{Conn: conn}, nil
+		},
+	}
+	return u, nil
+}
+
+// parseUpstream reads and checks an upstream's base URL.
+func parseUpstream(raw string) (*url.URL, error) {
+	base, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("upstream is not a URL: %w", err)
+	case base.Scheme != "http" && base.Scheme != "https":
+		return nil, fmt.Errorf("upstream %q must begin with http:// or https://", base.Redacted())
+	case base.Hostname() == "":
+		return nil, fmt.Errorf("upstream %q names no host", base.Redacted())
+	case base.User != nil:
+		return nil, errors.New("upstream must not hold a user or password: clients send their own credentials")
+	case base.RawQuery != "" || base.Fragment != "":
+		return nil, fmt.Errorf("upstream %q must end with its path", base.Redacted())
+	}
+	return base, nil
+}
+
+// countingConn counts the bytes written, so that a failed request is sent again only if none was.
+type countingConn struct {
+	net.Conn
+	written atomic.Int64
+}
+
+func (c *countingConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.written.Add(int64(n))
+	return n, err
+}
+
+// written returns how many bytes were written to the wire.
+func written(conn net.Conn) int64 { return wire(conn).written.Load() }
+
+// wire returns the connection below TLS.
+func wire(conn net.Conn) *countingConn {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	return conn.(*countingConn)
+}
+
+// requestBody is what goes up: bytes that can be sent again, or a stream that cannot.
+type requestBody struct {
+	bytes []byte
+	// stream is read to its end; length is its size, -1 if unknown. interrupt makes a Read in progress return.
+	stream    io.Reader
+	length    int
+	interrupt func()
+	// finished is called once the stream has been read to its end.
+	finished func()
+}
+
+// failure is why an exchange with the upstream failed.
+type failure struct {
+	status int
+	code   string
+	err    error
+}
+
+func (f *failure) Error() string { return f.code + ": " + f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// exchange is a request that is being answered.
+type exchange struct {
+	up       *upstream
+	conn     net.Conn
+	release  func(reuse bool)
+	stop     func() bool // ends the watch over the context
+	reader   *bufio.Reader
+	response *fasthttp.Response
+	upload   *upload // nil for a body in memory
+	ended    bool    // the answer was read to its end
+}
+
+// do sends a request and reads the head of the answer. head holds everything but the framing; it is not kept. Ending ctx
+// closes the connection. Unless an error is returned, the exchange must be closed.
+func (u *upstream) do(ctx context.Context, head *fasthttp.RequestHeader, body requestBody) (*exchange, error) {
+	for {
+		x, again, err := u.try(ctx, head, body)
+		if err == nil || !again || ctx.Err() != nil {
+			return x, err
+		}
+	}
+}
+
+// try is one attempt of do. again says that the request may be sent once more: it went to a pooled connection that the
+// upstream had closed, and not a byte of it was written, or it is one that may be repeated.
+func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body requestBody) (x *exchange, again bool, err error) {
+	conn, err := u.pool.AcquireConn(u.connect, false)
+	for err == nil && !conn.LastUseTime().IsZero() && isStale(wire(conn.Conn()).Conn) {
+		u.pool.CloseConn(conn)
+		conn, err = u.pool.AcquireConn(u.connect, false)
+	}
+	if err != nil {
+		return nil, false, &failure{fasthttp.StatusBadGateway, "upstream_unreachable", err}
+	}
+	pooled, before := !conn.LastUseTime().IsZero(), written(conn.Conn())
+	x = &exchange{up: u, conn: conn.Conn()}
+	x.release = func(reuse bool) {
+		if reuse {
+			u.pool.ReleaseConn(conn)
+		} else {
+			u.pool.CloseConn(conn)
+		}
+	}
+	x.stop = context.AfterFunc(ctx, func() { _ = x.conn.Close() })
+	defer func() {
+		if err != nil {
+			x.Close()
+			x = nil
+		}
+	}()
+	if err := errors.Join(x.conn.SetReadDeadline(time.Time{}), x.conn.SetWriteDeadline(time.Now().Add(u.headerTimeout))); err != nil {
+		return x, pooled, &failure{fasthttp.StatusBadGateway, "upstream_broken", err}
+	}
+	if err := x.send(head, body); err != nil {
+		return x, pooled && written(x.conn) == before, &failure{fasthttp.StatusBadGateway, "upstream_broken", err}
+	}
+	x.reader = u.pool.AcquireReader(x.conn)
+	x.response = fasthttp.AcquireResponse()
+	x.response.StreamBody = true
+	x.response.SkipBody = head.IsHead()
+	x.response.Header.DisableNormalizing()
+	x.response.Header.SetNoDefaultContentType(true)
+	if err := x.response.ReadLimitBody(x.reader, 0); err != nil {
+		repeatable := (head.IsGet() || head.IsHead()) && body.stream == nil
+		return x, pooled && repeatable && !isTimeout(err), readFailure(err)
+	}
+	return x, false, nil
+}
+
+// readFailure tells a silent upstream from a broken one. What fasthttp says of a malformed head may quote it, so it is
+// not passed on.
+func readFailure(err error) *failure {
+	if isTimeout(err) {
+		return &failure{fasthttp.StatusGatewayTimeout, "upstream_timeout", errors.New("no answer in time")}
+	}
+	return &failure{fasthttp.StatusBadGateway, "upstream_broken", errors.New("the connection broke before an answer")}
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
+
+// send writes the request, a stream in the background: servers may answer before they have read it all.
+func (x *exchange) send(head *fasthttp.RequestHeader, body requestBody) error {
+	if body.stream == nil {
+		if body.bytes != nil {
+			head.SetContentLength(len(body.bytes))
+		}
+		w := x.up.pool.AcquireWriter(x.conn)
+		defer x.up.pool.ReleaseWriter(w)
+		if err := head.Write(w); err != nil {
+			return err
+		}
+		if _, err := w.Write(body.bytes); err != nil {
+			return err
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		return x.conn.SetReadDeadline(time.Now().Add(x.up.headerTimeout))
+	}
+	head.SetContentLength(body.length)
+	w := x.up.pool.AcquireWriter(x.conn)
+	err := head.Write(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		x.up.pool.ReleaseWriter(w)
+		return err
+	}
+	x.upload = &upload{x: x, body: body, done: make(chan struct{})}
+	go x.upload.run(w)
+	return nil
+}
+
+// Read reads the answer's body; it fails after a silence of the idle timeout. A body that ends before its length or its
+// last chunk is an error, not an end.
+func (x *exchange) Read(p []byte) (int, error) {
+	stream := x.response.BodyStream()
+	if stream == nil {
+		x.ended = true
+		return 0, io.EOF
+	}
+	if err := x.conn.SetReadDeadline(time.Now().Add(x.up.idleTimeout)); err != nil {
+		return 0, err
+	}
+	n, err := stream.Read(p)
+	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		x.ended = true
+		return n, io.EOF
+	}
+	return n, err
+}
+
+// length is the size of the answer's body in bytes, -1 if unknown.
+func (x *exchange) length() int { return max(x.response.Header.ContentLength(), -1) }
+
+// Close ends the exchange: the connection goes back to the pool if both sides are through with it, else it is closed,
+// which tells the upstream to stop.
+func (x *exchange) Close() {
+	uploaded := x.upload == nil || x.upload.stop()
+	alive := x.stop()
+	reuse := false
+	if x.response != nil {
+		if x.response.BodyStream() == nil {
+			x.ended = true
+		}
+		framed := x.response.SkipBody || x.response.Header.ContentLength() >= -1 || x.response.BodyStream() == nil
+		reuse = alive && uploaded && x.ended && framed && !x.response.ConnectionClose() && x.reader.Buffered() == 0
+		_ = x.response.CloseBodyStream()
+		fasthttp.ReleaseResponse(x.response)
+	}
+	if x.reader != nil {
+		x.up.pool.ReleaseReader(x.reader)
+	}
+	x.release(reuse)
+}
+
+// upload sends a request body while the answer may already be read.
+type upload struct {
+	x    *exchange
+	body requestBody
+	done chan struct{}
+	sent bool // in full; valid once done is closed
+}
+
+// run copies the stream, flushing after every read. A stream that breaks breaks the request too: closing the connection
+// before the last byte is what tells the upstream that it is not whole.
+func (up *upload) run(w *bufio.Writer) {
+	defer close(up.done)
+	defer up.x.up.pool.ReleaseWriter(w)
+	buffer := make([]byte, copyBuffer)
+	chunked := up.body.length < 0
+	for {
+		n, err := up.body.stream.Read(buffer)
+		if n > 0 {
+			_ = up.x.conn.SetWriteDeadline(time.Now().Add(up.x.up.idleTimeout))
+			if writeErr := writeBody(w, buffer[:n], chunked); writeErr != nil {
+				return // the upstream has heard enough; its answer may say why
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			if chunked {
+				if _, err := w.WriteString("0\r\n\r\n"); err != nil || w.Flush() != nil {
+					return
+				}
+			}
+			up.sent = true
+			up.body.finished()
+			_ = up.x.conn.SetReadDeadline(time.Now().Add(up.x.up.headerTimeout))
+			return
+		case err != nil:
+			_ = up.x.conn.Close()
+			return
+		}
+	}
+}
+
+// writeBody writes a piece of a body and flushes it.
+func writeBody(w *bufio.Writer, p []byte, chunked bool) error {
+	if !chunked {
+		_, err := w.Write(p)
+		return errors.Join(err, w.Flush())
+	}
+	_, err := fmt.Fprintf(w, "%x\r\n", len(p))
+	_, err2 := w.Write(p)
+	_, err3 := w.WriteString("\r\n")
+	return errors.Join(err, err2, err3, w.Flush())
+}
+
+// stop waits for the copying to end, by force if it has not, and reports whether the body was sent in full.
+func (up *upload) stop() bool {
+	select {
+	case <-up.done:
+	default:
+		_ = up.x.conn.Close()
+		up.body.interrupt()
+		<-up.done
+	}
+	return up.sent
+}

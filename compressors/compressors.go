@@ -43,6 +43,18 @@ const (
 	KindHeader
 )
 
+var segmentKindNames = [...]string{
+	"text", "heading", "sentence", "lines", "import", "statement", "function", "method", "class", "header",
+}
+
+// String returns the kind in lower case, such as "function".
+func (k SegmentKind) String() string {
+	if int(k) < len(segmentKindNames) {
+		return segmentKindNames[k]
+	}
+	return fmt.Sprintf("SegmentKind(%d)", uint8(k))
+}
+
 // Segment is a half-open range of bytes [Start, End) of one text. The segments of a text tile it exactly.
 type Segment struct {
 	Start, End int
@@ -103,7 +115,7 @@ func (f ScorerFunc) Score(ctx context.Context, query string, candidates []Candid
 	return f(ctx, query, candidates)
 }
 
-// Stage is the time that one named step took.
+// Stage is the time that one named step took. A name "score/x" is a part of the step "score".
 type Stage struct {
 	Name     string
 	Duration time.Duration
@@ -144,11 +156,21 @@ type SkipReason uint8
 // The reasons.
 const (
 	NotSkipped       SkipReason = iota
-	SkipSmall                   // fewer tokens than are worth the work
+	SkipSmall                   // all texts together hold fewer tokens than are worth the work
 	SkipNoSaving                // the rendered text would not be shorter by enough
 	SkipNoQuery                 // there is nothing to score against
 	SkipWithinBudget            // everything fits
 )
+
+var skipReasonNames = [...]string{"", "small", "no_saving", "no_query", "within_budget"}
+
+// String returns the reason as a metric label, such as "no_saving"; empty for NotSkipped.
+func (r SkipReason) String() string {
+	if int(r) < len(skipReasonNames) {
+		return skipReasonNames[r]
+	}
+	return fmt.Sprintf("SkipReason(%d)", uint8(r))
+}
 
 // SegmentResult is one segment with what became of it.
 type SegmentResult struct {
@@ -159,10 +181,11 @@ type SegmentResult struct {
 }
 
 // Part is one piece of an output: a source range [Start, End) kept verbatim, or, if Marker is not empty, the marker that
-// stands for the elided range [Start, End).
+// stands for the elided range [Start, End). A range elided without a marker (see Compress) has Dropped set.
 type Part struct {
 	Start, End int
 	Marker     string
+	Dropped    bool
 }
 
 // TextResult is what became of one text.

@@ -1,0 +1,325 @@
+package compressors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Options configures a Compressor. The zero value of each field but CountTokens means its default.
+type Options struct {
+	// Scorer rates segments against the query; without one every Input is left as it is, with SkipNoQuery.
+	Scorer Scorer
+	// CountTokens counts a text's tokens by the upstream's tokenizer. Required; called concurrently.
+	CountTokens func(string) int
+	// Segmenter cuts texts; a SyntaxSegmenter by default.
+	Segmenter Segmenter
+	// MaxSegmentTokens is MaxTokens of the default Segmenter; 512 by default.
+	MaxSegmentTokens int
+	// MinTokens is how many tokens the texts of an Input must hold together to be worth the work; 128 by default.
+	MinTokens int
+	// MinSaving is the overhead: how many tokens must be saved, by an Input and by each text of it, for a change to be
+	// worth its own cost; 16 by default.
+	MinSaving int
+	// DefaultRate is the rate for a zero Budget; 0.5 by default.
+	DefaultRate float64
+	// Verify has every output proved by Verify; a violation is an error.
+	Verify bool
+}
+
+// Validate names the first option that is missing or out of range.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	switch {
+	case o.CountTokens == nil:
+		return errors.New("CountTokens is required")
+	case o.MinTokens < 0:
+		return fmt.Errorf("MinTokens is %d: it must not be negative", o.MinTokens)
+	case o.MinSaving < 0:
+		return fmt.Errorf("MinSaving is %d: it must not be negative", o.MinSaving)
+	case !(o.DefaultRate > 0 && o.DefaultRate <= 1):
+		return fmt.Errorf("DefaultRate is %v: it must lie above 0 and up to 1", o.DefaultRate)
+	case o.Segmenter != nil && o.MaxSegmentTokens != 0:
+		return errors.New("MaxSegmentTokens is set together with Segmenter: it is an option of the default one")
+	}
+	return nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.MinTokens == 0 {
+		o.MinTokens = 128
+	}
+	if o.MinSaving == 0 {
+		o.MinSaving = 16
+	}
+	if o.DefaultRate == 0 {
+		o.DefaultRate = 0.5
+	}
+	return o
+}
+
+// Compressor shortens the texts of a turn. It may be used concurrently.
+type Compressor struct {
+	options   Options
+	segmenter Segmenter
+}
+
+// New returns a Compressor; it refuses what Validate refuses.
+func New(options Options) (*Compressor, error) {
+	if err := options.Validate(); err != nil {
+		return nil, fmt.Errorf("compressor options: %w", err)
+	}
+	c := &Compressor{options: options.withDefaults(), segmenter: options.Segmenter}
+	if c.segmenter == nil {
+		var err error
+		c.segmenter, err = NewSegmenter(SegmenterOptions{CountTokens: options.CountTokens, MaxTokens: options.MaxSegmentTokens})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Compress shortens the texts of input to its budget. The same input gives the same result.
+//
+// The budget covers all texts together, markers included, and the outputs of a compressed Input never count more
+// tokens; they come as near to it as the length of a segment allows. Segments are kept by score, with their parents; one
+// that does not fit is passed over for those after it.
+//
+// A text of which nothing is kept becomes one marker. Where the budget does not even hold the markers, the last texts
+// become empty outputs. An Input as a whole stays as it is, whatever the budget, for one of the skip reasons: it is
+// small, has no query, fits the budget, or would save fewer than MinSaving tokens. Of a compressed Input, a text that would
+// save fewer than that stays whole if the budget has room for it.
+//
+// An invalid budget, a failing Segmenter or Scorer and a context that ended are errors.
+func (c *Compressor) Compress(ctx context.Context, input Input) (Result, error) {
+	if err := input.Budget.Validate(); err != nil {
+		return Result{}, err
+	}
+	counts, total := c.count(input.Texts)
+	if reason := c.skip(input.Query, total, c.tokens(input.Budget, total)); reason != NotSkipped {
+		return skipped(input.Texts, counts, reason), nil
+	}
+	plan, err := c.prepare(ctx, input.Query, input.Texts, counts)
+	if err != nil {
+		return Result{}, err
+	}
+	return plan.Compress(ctx, input.Budget)
+}
+
+// count returns the tokens of each text and their sum.
+func (c *Compressor) count(texts []Text) (counts []int, total int) {
+	counts = make([]int, len(texts))
+	for i, t := range texts {
+		counts[i] = c.options.CountTokens(t.Content)
+		total += counts[i]
+	}
+	return counts, total
+}
+
+// tokens returns the budget in tokens for texts of total tokens.
+func (c *Compressor) tokens(b Budget, total int) int {
+	if b.Tokens > 0 {
+		return b.Tokens
+	}
+	if b.Rate == 0 {
+		b.Rate = c.options.DefaultRate
+	}
+	return int(math.Floor(b.Rate * float64(total)))
+}
+
+// skip returns why texts of total tokens stay as they are, as far as it shows before they are scored.
+func (c *Compressor) skip(query string, total, budget int) SkipReason {
+	switch {
+	case total < c.options.MinTokens:
+		return SkipSmall
+	case query == "" || c.options.Scorer == nil:
+		return SkipNoQuery
+	case total <= budget:
+		return SkipWithinBudget
+	}
+	return NotSkipped
+}
+
+// skipped returns the result that leaves texts as they are.
+func skipped(texts []Text, counts []int, reason SkipReason) Result {
+	r := Result{Texts: make([]TextResult, len(texts))}
+	for i, t := range texts {
+		r.Texts[i] = TextResult{
+			Output: t.Content, Parts: wholePart(t.Content),
+			TokensIn: counts[i], TokensOut: counts[i], Skip: reason,
+		}
+		r.TokensIn += counts[i]
+	}
+	r.TokensOut = r.TokensIn
+	return r
+}
+
+func wholePart(text string) []Part {
+	if text == "" {
+		return nil
+	}
+	return []Part{{Start: 0, End: len(text)}}
+}
+
+// Plan is texts that are segmented and scored against a query, ready to be compressed to any budget. It may be used
+// concurrently.
+type Plan struct {
+	compressor  *Compressor
+	query       string
+	texts       []Text
+	counts      []int
+	docs        []*document
+	order       []ranked
+	tokensIn    int
+	modelTokens int
+	stages      []Stage
+}
+
+// Prepare segments and scores texts, so that several budgets share the work. Without a query or a Scorer it does
+// neither, and the plan leaves every text as it is.
+func (c *Compressor) Prepare(ctx context.Context, query string, texts []Text) (*Plan, error) {
+	counts, _ := c.count(texts)
+	return c.prepare(ctx, query, texts, counts)
+}
+
+func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, counts []int) (*Plan, error) {
+	p := &Plan{compressor: c, query: query, texts: texts, counts: counts}
+	for _, n := range counts {
+		p.tokensIn += n
+	}
+	if query == "" || c.options.Scorer == nil {
+		return p, nil
+	}
+	start := time.Now()
+	var candidates []Candidate
+	for i, t := range texts {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		d, err := c.document(t)
+		if err != nil {
+			return nil, fmt.Errorf("segment text %d: %w", i, err)
+		}
+		d.tokensIn = counts[i]
+		p.docs = append(p.docs, d)
+		for _, s := range d.segments {
+			candidates = append(candidates, Candidate{TextName: t.Name, SegmentName: s.Name, Text: t.Content[s.Start:s.End]})
+		}
+	}
+	p.stages = append(p.stages, Stage{"segment", time.Since(start)})
+
+	start = time.Now()
+	scores, err := c.options.Scorer.Score(ctx, query, candidates)
+	if err != nil {
+		return nil, fmt.Errorf("score: %w", err)
+	}
+	if len(scores.Scores) != len(candidates) {
+		return nil, fmt.Errorf("score: %d scores for %d segments", len(scores.Scores), len(candidates))
+	}
+	rest := scores.Scores
+	for i, s := range rest {
+		if math.IsNaN(s.Value) {
+			return nil, fmt.Errorf("score: the score of segment %d is not a number", i)
+		}
+	}
+	for _, d := range p.docs {
+		d.scores, rest = rest[:len(d.segments)], rest[len(d.segments):]
+	}
+	p.order = rank(p.docs)
+	p.modelTokens = scores.ModelTokens
+	p.stages = append(p.stages, Stage{"score", time.Since(start)})
+	for _, s := range scores.Stages {
+		p.stages = append(p.stages, Stage{"score/" + s.Name, s.Duration})
+	}
+	return p, nil
+}
+
+// document segments one text.
+func (c *Compressor) document(text Text) (*document, error) {
+	lang := languageOf(text)
+	d := &document{source: newSource(text.Content), comment: lang.comment}
+	var err error
+	if s, ok := c.segmenter.(*SyntaxSegmenter); ok {
+		d.segments, d.tokens, err = s.counted(d.source, lang)
+		return d, err
+	}
+	if d.segments, err = c.segmenter.Segments(text); err != nil {
+		return nil, err
+	}
+	if err := check(d.source, d.segments); err != nil {
+		return nil, err
+	}
+	for _, s := range d.segments {
+		d.tokens = append(d.tokens, c.options.CountTokens(text.Content[s.Start:s.End]))
+	}
+	return d, nil
+}
+
+// Compress is Compressor.Compress for the plan's query and texts.
+func (p *Plan) Compress(ctx context.Context, budget Budget) (Result, error) {
+	if err := budget.Validate(); err != nil {
+		return Result{}, err
+	}
+	c := p.compressor
+	tokens := c.tokens(budget, p.tokensIn)
+	if reason := c.skip(p.query, p.tokensIn, tokens); reason != NotSkipped {
+		return skipped(p.texts, p.counts, reason), nil
+	}
+	f := fitter{docs: p.docs, order: p.order, budget: tokens, count: c.options.CountTokens}
+	if err := f.fit(ctx); err != nil {
+		return Result{}, err
+	}
+	f.restore(c.options.MinSaving)
+	if p.tokensIn-f.total < c.options.MinSaving {
+		r := skipped(p.texts, p.counts, SkipNoSaving)
+		r.ModelTokens = p.modelTokens
+		return r, nil
+	}
+	r := Result{
+		TokensIn: p.tokensIn, TokensOut: f.total, ModelTokens: p.modelTokens,
+		Texts: make([]TextResult, len(p.docs)),
+		Stages: append(p.stages[:len(p.stages):len(p.stages)],
+			Stage{"select", f.selectTime}, Stage{"render", f.renderTime}),
+	}
+	for i, d := range p.docs {
+		r.Texts[i] = f.best[i].result(d)
+		if c.options.Verify {
+			if err := Verify(d.text, r.Texts[i].Output); err != nil {
+				return Result{}, fmt.Errorf("verify text %d: %w", i, err)
+			}
+		}
+	}
+	return r, nil
+}
+
+// check reports the first segment that does not continue the tiling, starts elsewhere than a line or a unit of one, or has
+// a parent that does not precede it.
+func check(src *source, segments []Segment) error {
+	at, line := 0, -1
+	var units []int
+	for i, s := range segments {
+		if s.Start != at || s.End <= s.Start || s.End > len(src.text) {
+			return fmt.Errorf("segment %d is [%d, %d): it must start at %d and hold something", i, s.Start, s.End, at)
+		}
+		if s.Parent >= i || s.Parent < -1 {
+			return fmt.Errorf("segment %d has parent %d: it must precede it", i, s.Parent)
+		}
+		at = s.End
+		if l := src.lineAt(s.Start); l != line {
+			line, units = l, appendUnits(units[:0], src.content(l))
+		}
+		for len(units) > 0 && src.start(line)+units[0] < s.Start {
+			units = units[1:]
+		}
+		if s.Start > src.start(line) && (len(units) == 0 || src.start(line)+units[0] != s.Start) {
+			return fmt.Errorf("segment %d starts at %d: inside a sentence", i, s.Start)
+		}
+	}
+	if at != len(src.text) {
+		return fmt.Errorf("the segments end at %d of %d bytes", at, len(src.text))
+	}
+	return nil
+}

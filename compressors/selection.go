@@ -1,0 +1,199 @@
+package compressors
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
+
+// document is one text of a plan, segmented and scored.
+type document struct {
+	*source
+	comment  string
+	segments []Segment
+	tokens   []int // of each segment
+	scores   []Score
+	tokensIn int
+}
+
+// ranked is one segment of a turn in the order of choice.
+type ranked struct {
+	text, segment int
+	score         float64
+}
+
+// rank orders all segments by score, ties by text and then by offset.
+func rank(docs []*document) []ranked {
+	var order []ranked
+	for t, d := range docs {
+		for s := range d.segments {
+			order = append(order, ranked{t, s, d.scores[s].Value})
+		}
+	}
+	slices.SortStableFunc(order, func(a, b ranked) int { return cmp.Compare(b.score, a.score) })
+	return order
+}
+
+// selection is a choice of segments with its estimated cost: the sum of the kept segments' tokens and of the markers'.
+// The cost of the rendered text differs by what a tokenizer merges across their edges.
+type selection struct {
+	docs    []*document
+	kept    []bitset
+	markers *markerCosts
+	cost    int
+}
+
+// choose keeps segments in the given order as long as the cost stays within limit; one that does not fit is passed over.
+// A segment comes with its parents. Last, gaps whose marker costs as much as their text are filled.
+func choose(docs []*document, order []ranked, limit int, markers *markerCosts) *selection {
+	s := &selection{docs: docs, kept: make([]bitset, len(docs)), markers: markers}
+	for t, d := range docs {
+		s.kept[t] = newBitset(len(d.segments))
+		s.cost += s.gapCost(t, -1, len(d.segments))
+	}
+	var with []int
+	for _, r := range order {
+		d, kept := docs[r.text], s.kept[r.text]
+		if kept.has(r.segment) {
+			continue
+		}
+		with = with[:0]
+		text := 0
+		for i := r.segment; i >= 0 && !kept.has(i); i = d.segments[i].Parent {
+			with = append(with, i)
+			text += d.tokens[i]
+		}
+		if s.cost+text-maxMarker > limit {
+			continue
+		}
+		before := s.cost
+		for _, i := range with {
+			s.add(r.text, i)
+		}
+		if s.cost > limit {
+			for _, i := range with {
+				kept.clear(i)
+			}
+			s.cost = before
+		}
+	}
+	s.fill()
+	return s
+}
+
+// maxMarker bounds the tokens of a marker that keeping one more segment can make superfluous, unless the indentation is
+// extreme: it spares the look at segments that are far too long.
+const maxMarker = 64
+
+// add keeps one segment.
+func (s *selection) add(text, segment int) {
+	kept := s.kept[text]
+	previous, next := kept.previous(segment), kept.next(segment, len(s.docs[text].segments))
+	s.cost -= s.gapCost(text, previous, next)
+	kept.set(segment)
+	s.cost += s.docs[text].tokens[segment] + s.gapCost(text, previous, segment) + s.gapCost(text, segment, next)
+}
+
+// gapCost returns the tokens of the markers for the segments between previous and next.
+func (s *selection) gapCost(text, previous, next int) int {
+	if previous+1 == next {
+		return 0
+	}
+	d := s.docs[text]
+	return s.markers.of(d, d.segments[previous+1].Start, d.segments[next-1].End)
+}
+
+// fill keeps the segments of every gap that counts no more tokens than its marker.
+func (s *selection) fill() {
+	for t, d := range s.docs {
+		n := len(d.segments)
+		for previous := -1; previous < n; {
+			next := s.kept[t].next(previous, n)
+			text, orphan := 0, false
+			for i := previous + 1; i < next; i++ {
+				text += d.tokens[i]
+				if p := d.segments[i].Parent; p >= 0 && p <= previous && !s.kept[t].has(p) {
+					orphan = true
+				}
+			}
+			if next > previous+1 && !orphan {
+				if marker := s.gapCost(t, previous, next); text <= marker {
+					for i := previous + 1; i < next; i++ {
+						s.kept[t].set(i)
+					}
+					s.cost += text - marker
+				}
+			}
+			previous = next
+		}
+	}
+}
+
+// markerCosts counts the tokens of markers, each spelling once.
+type markerCosts struct {
+	count func(string) int
+	known map[string]int
+	parts []Part
+}
+
+func newMarkerCosts(count func(string) int) *markerCosts {
+	return &markerCosts{count: count, known: map[string]int{}}
+}
+
+// of returns the tokens of the markers that stand for the elided bytes [start, end) of d.
+func (m *markerCosts) of(d *document, start, end int) int {
+	m.parts = appendGap(m.parts[:0], d.source, d.comment, start, end)
+	total := 0
+	for _, p := range m.parts {
+		text := p.Marker
+		if text == "" {
+			text = d.text[p.Start:p.End]
+		}
+		n, ok := m.known[text]
+		if !ok {
+			n = m.count(text)
+			m.known[text] = n
+		}
+		total += n
+	}
+	return total
+}
+
+// bitset holds one bit a segment.
+type bitset []uint64
+
+func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
+
+func (b bitset) has(i int) bool { return b[i/64]>>(i%64)&1 != 0 }
+func (b bitset) set(i int)      { b[i/64] |= 1 << (i % 64) }
+func (b bitset) clear(i int)    { b[i/64] &^= 1 << (i % 64) }
+
+// previous returns the last set bit before i, -1 without one.
+func (b bitset) previous(i int) int {
+	w := i / 64
+	word := b[w] & (1<<(i%64) - 1)
+	for word == 0 {
+		if w--; w < 0 {
+			return -1
+		}
+		word = b[w]
+	}
+	return w*64 + bits.Len64(word) - 1
+}
+
+// next returns the first set bit after i, n without one.
+func (b bitset) next(i, n int) int {
+	i++
+	if i >= n {
+		return n
+	}
+	w := i / 64
+	word := b[w] >> (i % 64) << (i % 64)
+	for word == 0 {
+		if w++; w == len(b) {
+			return n
+		}
+		word = b[w]
+	}
+	return w*64 + bits.TrailingZeros64(word)
+}

@@ -1,0 +1,198 @@
+package compressors
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+
+	sitter "github.com/smacker/go-tree-sitter"
+)
+
+// What is parsed is capped before parsing, by size and nesting: a time limit would make the outcome depend on the
+// machine. 2 MB of "f(" keep tree-sitter busy for seven seconds.
+const (
+	maxParseBytes = 1 << 20
+	maxNesting    = 100
+	maxClassDepth = 8
+)
+
+// unit is a range of lines that belong together: a definition with its comments and decorators, or a statement.
+type unit struct {
+	first, end int // lines [first, end)
+	kind       SegmentKind
+	name       string
+	bodyFirst  int    // first line of the body, 0 without one
+	members    []unit // of a class
+	// leads is set for comments and decorators, which join the unit on the line after them.
+	leads bool
+}
+
+// parsable reports whether text may be handed to tree-sitter: small enough, and brackets nested to a bounded depth,
+// counted wherever they stand, in strings and comments too.
+func parsable(text string) bool {
+	if len(text) > maxParseBytes {
+		return false
+	}
+	depth := 0
+	for i := range len(text) {
+		switch text[i] {
+		case '(', '[', '{':
+			if depth++; depth > maxNesting {
+				return false
+			}
+		case ')', ']', '}':
+			depth = max(depth-1, 0)
+		}
+	}
+	return true
+}
+
+// parsers keeps idle parsers of each grammar, as many as can run at once. Parsers beyond that are closed.
+type parsers struct {
+	idle map[*grammar]chan *sitter.Parser
+}
+
+func newParsers() *parsers {
+	p := &parsers{idle: map[*grammar]chan *sitter.Parser{}}
+	for _, g := range []*grammar{goGrammar, pythonGrammar, typescriptGrammar, tsxGrammar} {
+		p.idle[g] = make(chan *sitter.Parser, runtime.GOMAXPROCS(0))
+	}
+	return p
+}
+
+// units parses src and returns the units of its top level in order; false if the text does not follow the grammar.
+func (p *parsers) units(g *grammar, src *source) ([]unit, bool, error) {
+	var parser *sitter.Parser
+	select {
+	case parser = <-p.idle[g]:
+	default:
+		parser = sitter.NewParser()
+		parser.SetLanguage(g.language())
+	}
+	tree, err := parser.ParseCtx(context.Background(), nil, []byte(src.text))
+	if err != nil {
+		parser.Close()
+		return nil, false, fmt.Errorf("parse: %w", err)
+	}
+	select {
+	case p.idle[g] <- parser:
+	default:
+		parser.Close()
+	}
+	defer tree.Close()
+	w := walker{grammar: g, src: src}
+	units := w.units(tree.RootNode(), "", 0)
+	// A text of another language parses as one error after the other.
+	return units, w.errorBytes*2 <= len(src.text), nil
+}
+
+// walker turns nodes into units.
+type walker struct {
+	grammar    *grammar
+	src        *source
+	errorBytes int
+}
+
+// units returns the units among the children of node; owner is the name of the class that node is the body of.
+func (w *walker) units(node *sitter.Node, owner string, depth int) []unit {
+	cursor := sitter.NewTreeCursor(node)
+	defer cursor.Close()
+	var units []unit
+	for ok := cursor.GoToFirstChild(); ok; ok = cursor.GoToNextSibling() {
+		child := cursor.CurrentNode()
+		if !child.IsNamed() {
+			continue
+		}
+		if w.grammar.roles[child.Type()] == roleError {
+			w.errorBytes += int(child.EndByte() - child.StartByte())
+			if depth < maxClassDepth && child.NamedChildCount() > 0 {
+				before := w.errorBytes
+				for _, u := range w.units(child, owner, depth+1) {
+					if u.kind == KindFunction || u.kind == KindClass {
+						w.errorBytes -= min(w.src.start(u.end)-w.src.start(u.first), w.errorBytes)
+					}
+					units = w.join(units, u)
+				}
+				w.errorBytes = min(w.errorBytes, before) // an error inside an error counts once
+				continue
+			}
+		}
+		units = w.join(units, w.unit(child, owner, depth))
+	}
+	return units
+}
+
+// join appends u to units. Units that share a line become one, so that every boundary is the start of a line; comments
+// join what follows them on the next line.
+func (w *walker) join(units []unit, u unit) []unit {
+	if len(units) == 0 {
+		return append(units, u)
+	}
+	last := &units[len(units)-1]
+	switch {
+	case last.leads && u.first <= last.end:
+		u.first = last.first
+		u.end = max(u.end, last.end)
+		*last = u
+	case u.first < last.end:
+		last.end = max(last.end, u.end)
+	default:
+		return append(units, u)
+	}
+	return units
+}
+
+func (w *walker) unit(node *sitter.Node, owner string, depth int) unit {
+	r := w.grammar.roles[node.Type()]
+	definition := node
+	if r == roleWrapper {
+		definition, r = w.grammar.definition(node)
+	}
+	u := unit{first: int(node.StartPoint().Row), end: endLine(node), kind: KindStatement}
+	switch r {
+	case roleImport:
+		u.kind = KindImport
+	case roleComment, roleDecorator:
+		u.leads = true
+	case roleFunction:
+		u.kind = KindFunction
+	case roleClass, roleType:
+		u.kind = KindClass
+	case roleStatement, roleWrapper, roleError:
+		return u
+	}
+	if u.kind != KindFunction && u.kind != KindClass {
+		return u
+	}
+	u.name = symbol(definition, w.src.text)
+	if owner != "" && u.name != "" {
+		u.name = owner + "." + u.name
+	}
+	b := body(definition)
+	if b == nil {
+		return u
+	}
+	u.bodyFirst = int(b.StartPoint().Row)
+	if strings.HasPrefix(w.src.text[b.StartByte():], "{") {
+		u.bodyFirst++
+	}
+	if r == roleClass && depth < maxClassDepth {
+		for _, m := range w.units(b, u.name, depth+1) {
+			// A member that shares a line with the class's own first or last line cannot be cut off.
+			if m.first > u.first && m.end <= u.end {
+				u.members = append(u.members, m)
+			}
+		}
+	}
+	return u
+}
+
+// endLine returns the line after the last one that node stands on.
+func endLine(node *sitter.Node) int {
+	end := node.EndPoint()
+	if end.Column == 0 && end.Row > node.StartPoint().Row {
+		return int(end.Row)
+	}
+	return int(end.Row) + 1
+}

@@ -178,7 +178,10 @@ func (a *Attention) soften(row []float32, valid, s int) float32 {
 		clear(row)
 		return 1
 	}
-	m, sum := expRow(a.Tier, row, valid, a.scale, a.max[s])
+	for i := valid; i < len(row); i++ {
+		row[i] = float32(math.Inf(-1)) // becomes exactly 0
+	}
+	m, sum := expRow(a.Tier, row, a.scale, a.max[s])
 	f := float32(1)
 	if m != a.max[s] {
 		f = expf(a.max[s] - m) // 0 for the first block
@@ -230,20 +233,19 @@ func scoresGeneric(s, q []float32, ldq int, keys []float32, np, d int) {
 	}
 }
 
-// expRowGeneric replaces the first valid scores by exp(score*scale-m) and the rest by 0, where m is the larger of old
-// and the largest scaled score; it returns m and the sum of the exponentials.
-func expRowGeneric(row []float32, valid int, scale, old float32) (m, sum float32) {
+// expRowGeneric replaces the scores by exp(score*scale-m), where m is the larger of old and the largest scaled score; it
+// returns m and the sum of the exponentials.
+func expRowGeneric(row []float32, scale, old float32) (m, sum float32) {
 	m = old
-	for i, v := range row[:valid] {
+	for i, v := range row {
 		row[i] = v * scale
 		m = max(m, row[i])
 	}
-	for i, v := range row[:valid] {
+	for i, v := range row {
 		e := expf(v - m)
 		row[i] = e
 		sum += e
 	}
-	clear(row[valid:])
 	return m, sum
 }
 

@@ -1,10 +1,8 @@
-//go:build !never
+//go:build !amd64 || purego
 
 package kernels
 
 func supported(Tier) bool { return false }
-
-func (x *Rows) clear() {}
 
 func (w *Matrix) pack(q []int8) { w.packGeneric(q) }
 
@@ -18,11 +16,13 @@ func dot(_ Tier, a, b []float32) float32 { return dotGeneric(a, b) }
 
 func matMul(_ Tier, y, x, w []float32, m, n, k int) { matMulGeneric(y, x, w, m, n, k) }
 
-func swiGLU(_ Tier, dst, gate, up []float32) { swiGLUGeneric(dst, gate, up) }
+func swiGLU(_ Tier, dst []float32, ldd int, gate, up []float32, lds, cols, rows int) {
+	swiGLUGeneric(dst, ldd, gate, up, lds, cols, rows)
+}
 
-func gelu(_ Tier, x []float32) { geluGeneric(x) }
+func gelu(_ Tier, x []float32, ld, cols, rows int) { geluGeneric(x, ld, cols, rows) }
 
-func walshHadamard(_ Tier, x []float32) { walshHadamardGeneric(x) }
+func walshHadamard(_ Tier, x []float32) { walshHadamardGeneric(x, 1) }
 
 func rotate(_ Tier, x, c, s []float32) { rotateGeneric(x, c, s) }
 
@@ -34,7 +34,9 @@ func layerNorm(_ Tier, x, weight, bias []float32, eps float32) {
 	layerNormGeneric(x, weight, bias, eps)
 }
 
-func expSums(_ Tier, sums, l []float32, ref float32) float32 { return expSumsGeneric(sums, l, ref) }
+func expSums(_ Tier, sums, logits []float32, width int, ref []float32, rows int) int {
+	return expSumsGeneric(sums, logits, width, ref, rows)
+}
 
 func widen[T float32 | BF16](_ Tier, dst []float32, ldd int, src []T, lds, rows int) {
 	widenGeneric(dst, ldd, src, lds, rows)
@@ -46,8 +48,8 @@ func scores(_ Tier, s, q []float32, ldq int, keys []float32, np, d int) {
 	scoresGeneric(s, q, ldq, keys, np, d)
 }
 
-func expRow(_ Tier, row []float32, valid int, scale, old float32) (m, sum float32) {
-	return expRowGeneric(row, valid, scale, old)
+func expRow(_ Tier, row []float32, scale, old float32) (m, sum float32) {
+	return expRowGeneric(row, scale, old)
 }
 
 func mix(_ Tier, out []float32, ldo int, s, vals, fix []float32, np, d int) {

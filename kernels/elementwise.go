@@ -80,21 +80,28 @@ func SwiGLU(t Tier, dst, gate, up []float32) {
 	if len(gate) != len(dst) || len(up) != len(dst) {
 		badLen("SwiGLU", min(len(gate), len(up)), len(dst))
 	}
-	swiGLU(t, dst, gate, up)
+	swiGLU(t, dst, len(dst), gate, up, len(dst), len(dst), 1)
 }
 
-func swiGLUGeneric(dst, gate, up []float32) {
-	for i, g := range gate {
-		dst[i] = g / (1 + expf(-g)) * up[i]
+// swiGLUGeneric does rows of cols values: those of dst lie ldd apart, those of gate and up lds.
+func swiGLUGeneric(dst []float32, ldd int, gate, up []float32, lds, cols, rows int) {
+	for r := range rows {
+		out, u := dst[r*ldd:r*ldd+cols], up[r*lds:r*lds+cols]
+		for i, g := range gate[r*lds : r*lds+cols] {
+			out[i] = g / (1 + expf(-g)) * u[i]
+		}
 	}
 }
 
 // GELU replaces x by x*Φ(x) with the exact normal distribution Φ (Hendrycks and Gimpel 2016), not the tanh form.
-func GELU(t Tier, x []float32) { gelu(t, x) }
+func GELU(t Tier, x []float32) { gelu(t, x, len(x), len(x), 1) }
 
-func geluGeneric(x []float32) {
-	for i, v := range x {
-		x[i] = float32(0.5 * float64(v) * (1 + math.Erf(float64(v)/math.Sqrt2)))
+func geluGeneric(x []float32, ld, cols, rows int) {
+	for r := range rows {
+		row := x[r*ld : r*ld+cols]
+		for i, v := range row {
+			row[i] = float32(0.5 * float64(v) * (1 + math.Erf(float64(v)/math.Sqrt2)))
+		}
 	}
 }
 
@@ -113,10 +120,10 @@ func Hadamard(t Tier, x []float32, block int) {
 	}
 }
 
-// walshHadamardGeneric is the transform without its factor; the order of additions is the same on every tier, so that
-// all tiers agree to the bit.
-func walshHadamardGeneric(x []float32) {
-	for h := 1; h < len(x); h *= 2 {
+// walshHadamardGeneric does the stages of the transform from distance h on, without its factor. The order of additions
+// is the same on every tier, so that all agree to the bit.
+func walshHadamardGeneric(x []float32, h int) {
+	for ; h < len(x); h *= 2 {
 		for i := 0; i < len(x); i += 2 * h {
 			for j := i; j < i+h; j++ {
 				a, b := x[j], x[j+h]

@@ -57,7 +57,7 @@ func TestSwiGLUElementwise(t *testing.T) {
 			for i := range g {
 				gf := float64(g[i])
 				want := gf / (1 + math.Exp(-gf)) * float64(u[i])
-				near(t, fmt.Sprintf("n=%d [%d] g=%v", n, i, g[i]), float64(dst[i]), want, 4e-7*math.Abs(want)+1e-30)
+				near(t, fmt.Sprintf("n=%d [%d] g=%v", n, i, g[i]), float64(dst[i]), want, (4e-7+2e-8*math.Abs(gf))*math.Abs(want)+1e-30)
 			}
 		}
 		g, u := []float32{nan, 1, 1}, []float32{1, nan, inf}

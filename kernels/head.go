@@ -44,37 +44,43 @@ func (w *Matrix) LogProbs(out []float32, x *Rows, targets []int32, m int) {
 // vanishes either.
 const farAbove = 64
 
-// addExp adds exp(logit-ref) of rows of cols logits in the strip to the rows' lane sums.
+// addExp adds exp(logit-ref) of rows of logits in the strip, of which cols are real, to the rows' lane sums.
 func (x *Rows) addExp(width, cols, rows int) {
-	for r := range rows {
-		l := x.strip[r*width : r*width+cols]
-		sums := x.sums[r*laneSums : (r+1)*laneSums]
-		if m := expSums(x.tier, sums, l, x.ref[r]); m > x.ref[r]+farAbove {
-			x.rebase(sums, r, l, m)
+	for r := 0; cols < width && r < rows; r++ {
+		for i := r*width + cols; i < (r+1)*width; i++ {
+			x.strip[i] = float32(math.Inf(-1)) // adds exactly 0
 		}
 	}
+	for r := 0; r < rows; r++ {
+		r += expSums(x.tier, x.sums[r*laneSums:], x.strip[r*width:], width, x.ref[r:], rows-r)
+		if r == rows {
+			return
+		}
+		// Row r has a logit too far above its reference, and its sums are untouched: move the reference.
+		l, sums := x.strip[r*width:(r+1)*width], x.sums[r*laneSums:(r+1)*laneSums]
+		m := maxOf(l)
+		f := float32(math.Exp(float64(x.ref[r]) - float64(m)))
+		for i := range sums {
+			sums[i] *= f
+		}
+		x.ref[r] = m
+		expSums(x.tier, sums, l, width, x.ref[r:], 1)
+	}
 }
 
-// rebase takes back nothing: expSums leaves the sums alone when it finds a logit too far above the reference.
-func (x *Rows) rebase(sums []float32, r int, l []float32, m float32) {
-	f := float32(math.Exp(float64(x.ref[r]) - float64(m)))
-	for i := range sums {
-		sums[i] *= f
+// expSumsGeneric adds exp(logit-ref) of each row's width logits to its lane sums. It stops before the first row with a
+// logit more than farAbove above its reference and returns how many rows it did.
+func expSumsGeneric(sums, logits []float32, width int, ref []float32, rows int) int {
+	for r := range rows {
+		l := logits[r*width : (r+1)*width]
+		if maxOf(l) > ref[r]+farAbove {
+			return r
+		}
+		for i, v := range l {
+			sums[r*laneSums+i%laneSums] += expf(v - ref[r])
+		}
 	}
-	x.ref[r] = m
-	expSums(x.tier, sums, l, m)
-}
-
-// expSumsGeneric returns the largest logit and, unless that is too far above ref, adds exp(l-ref) to the sums.
-func expSumsGeneric(sums, l []float32, ref float32) float32 {
-	m := maxOf(l)
-	if m > ref+farAbove {
-		return m
-	}
-	for i, v := range l {
-		sums[i%laneSums] += expf(v - ref)
-	}
-	return m
+	return rows
 }
 
 func maxOf(x []float32) float32 {

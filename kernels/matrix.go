@@ -123,6 +123,18 @@ func (w *Matrix) packGeneric(q []int8) {
 	}
 }
 
+// packPanels orders the weights [panel][input/4][output in the panel][input%4].
+func (w *Matrix) packPanels(q []int8) {
+	width := w.shape.panel
+	for r := range w.n {
+		out := w.q[r/width*width*w.kp+r%width*4:]
+		row := q[r*w.k : (r+1)*w.k]
+		for i := 0; i < w.k; i += 4 {
+			copy(out[i*width:i*width+4], row[i:min(i+4, w.k)])
+		}
+	}
+}
+
 func (w *Matrix) blocksGeneric(dst []float32, ld int, x *Rows, r0, blocks, p int, add bool) {
 	for r := range blocks {
 		a, s := x.q[(r0+r)*x.kp:(r0+r+1)*x.kp], x.scale[r0+r]

@@ -8,7 +8,7 @@ import (
 // Rows holds quantised activations: up to cap rows of k int8 values, each row with its own scale, in the order in which
 // the tier's products read them. The methods that fill it write rows 0 to m-1. It belongs to one goroutine.
 //
-// A row that holds NaN or Inf has scale NaN, so that all that is computed from it is NaN.
+// A row that holds NaN or Inf, or whose squares overflow, has scale NaN, so that all that is computed from it is NaN.
 type Rows struct {
 	tier   Tier
 	shape  shape
@@ -41,7 +41,6 @@ func NewRows(t Tier, rows, k int) *Rows {
 	x.strip = aligned[float32](stripRows * 2 * s.panel)
 	x.acts = aligned[float32](min(rp, roundUp(stripRows, s.rows)) * k)
 	x.ref, x.sums = aligned[float32](stripRows), aligned[float32](stripRows*laneSums)
-	x.clear()
 	return x
 }
 
@@ -53,8 +52,8 @@ func (x *Rows) Quantize(src []float32, m int) {
 	x.room(m, len(src))
 	for r := range m {
 		row := src[r*x.k : (r+1)*x.k]
-		_, amax := sumSquaresMax(x.tier, row)
-		x.put(r, row, amax, 1)
+		ss, amax := sumSquaresMax(x.tier, row)
+		x.put(r, row, ss, amax, 1)
 	}
 }
 
@@ -65,7 +64,7 @@ func (x *Rows) RMSNorm(src []float32, m int, eps float32) {
 		row := src[r*x.k : (r+1)*x.k]
 		ss, amax := sumSquaresMax(x.tier, row)
 		// The integers do not depend on the row's length: only its scale takes part in the norm.
-		x.put(r, row, amax, float32(1/math.Sqrt(float64(ss)/float64(x.k)+float64(eps))))
+		x.put(r, row, ss, amax, float32(1/math.Sqrt(float64(ss)/float64(x.k)+float64(eps))))
 	}
 }
 
@@ -76,8 +75,8 @@ func (x *Rows) LayerNorm(src []float32, m int, weight, bias []float32, eps float
 	for r := range m {
 		row := src[r*x.k : (r+1)*x.k]
 		layerNorm(x.tier, row, weight, bias, eps)
-		_, amax := sumSquaresMax(x.tier, row)
-		x.put(r, row, amax, 1)
+		ss, amax := sumSquaresMax(x.tier, row)
+		x.put(r, row, ss, amax, 1)
 	}
 }
 
@@ -101,17 +100,15 @@ func (x *Rows) SwiGLU(gate, up *Matrix, in *Rows, m, block int) {
 			cols := min(width, x.k-c)
 			gate.panel(g, width, in, r0, r0+rows, c/width, false)
 			up.panel(u, width, in, r0, r0+rows, c/width, false)
-			for r := range rows {
-				swiGLU(x.tier, x.acts[r*x.k+c:r*x.k+c+cols], g[r*width:r*width+cols], u[r*width:r*width+cols])
-			}
+			swiGLU(x.tier, x.acts[c:], x.k, g, u, width, cols, rows)
 		}
 		for r := range rows {
 			row := x.acts[r*x.k : (r+1)*x.k]
 			for i := 0; block > 0 && i < len(row); i += block {
 				walshHadamard(x.tier, row[i:i+block])
 			}
-			_, amax := sumSquaresMax(x.tier, row)
-			x.put(r0+r, row, amax, norm)
+			ss, amax := sumSquaresMax(x.tier, row)
+			x.put(r0+r, row, ss, amax, norm)
 		}
 	}
 }
@@ -126,14 +123,12 @@ func (x *Rows) GELU(w *Matrix, in *Rows, m int) {
 		for c := 0; c < x.k; c += width {
 			cols := min(width, x.k-c)
 			w.panel(x.acts[c:], x.k, in, r0, r0+rows, c/width, false)
-			for r := range rows {
-				gelu(x.tier, x.acts[r*x.k+c:r*x.k+c+cols])
-			}
+			gelu(x.tier, x.acts[c:], x.k, cols, rows)
 		}
 		for r := range rows {
 			row := x.acts[r*x.k : (r+1)*x.k]
-			_, amax := sumSquaresMax(x.tier, row)
-			x.put(r0+r, row, amax, 1)
+			ss, amax := sumSquaresMax(x.tier, row)
+			x.put(r0+r, row, ss, amax, 1)
 		}
 	}
 }
@@ -146,11 +141,11 @@ func (x *Rows) feeds(w *Matrix, m int) {
 	check(w.n == x.k && m <= x.cap, "Rows: %d rows of %d outputs into %d rows of %d", m, w.n, x.cap, x.k)
 }
 
-// put quantises row into row r; factor multiplies the scale.
-func (x *Rows) put(r int, row []float32, amax, factor float32) {
+// put quantises row, whose sum of squares is ss, into row r; factor multiplies the scale.
+func (x *Rows) put(r int, row []float32, ss, amax, factor float32) {
 	inv := float32(0)
 	switch {
-	case !(amax <= math.MaxFloat32): // NaN or Inf
+	case !(ss <= math.MaxFloat32): // a largest magnitude may miss a NaN, this sum cannot
 		factor, amax = float32(math.NaN()), 1
 	case amax < 1e-30: // 127/amax would overflow
 		amax = 0
@@ -177,7 +172,7 @@ func roundInt8(v float32) int8 {
 	return int8(min(127, max(-127, math.RoundToEven(float64(v)))))
 }
 
-// sumSquaresMaxGeneric returns the sum of squares and the largest magnitude, NaN if a value is NaN.
+// sumSquaresMaxGeneric returns the sum of squares and the largest magnitude; only the sum shows a NaN.
 func sumSquaresMaxGeneric(x []float32) (ss, amax float32) {
 	for _, v := range x {
 		ss += float32(v * v)

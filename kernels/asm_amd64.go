@@ -1,0 +1,86 @@
+//go:build !purego
+
+package kernels
+
+// The assembly. Lengths are what each file says; the dispatch pads what does not fit.
+
+//go:noescape
+func gemmAVX2(dst *float32, ld int, a, b *int8, k16 int, sa, sw, bias *float32, blocks, add int)
+
+//go:noescape
+func gemmVNNI(dst *float32, ld int, a, b *int8, k4 int, sa, sw, bias *float32, sum *int32, blocks, add int)
+
+//go:noescape
+func dotAVX2(a, b *float32, n int) float32
+
+//go:noescape
+func matMul3x4AVX2(y *float32, n int, x, w *float32, k int, mask *int32)
+
+//go:noescape
+func matMul1x4AVX2(y, x, w *float32, k int, mask *int32)
+
+//go:noescape
+func matMul1x1AVX2(x, w *float32, k int, mask *int32) float32
+
+//go:noescape
+func sumSquaresMaxAVX2(x *float32, n int) (ss, amax float32)
+
+//go:noescape
+func quantAVX2(x *float32, inv float32, out *int8, n int)
+
+//go:noescape
+func quantVNNI(x *float32, inv float32, out *int8, n int)
+
+//go:noescape
+func swiGLUAVX2(dst *float32, ldd int, gate, up *float32, lds, cols, rows int)
+
+//go:noescape
+func swiGLUAVX512(dst *float32, ldd int, gate, up *float32, lds, cols, rows int)
+
+//go:noescape
+func geluAVX2(x *float32, ld, cols, rows int)
+
+//go:noescape
+func expSumsAVX2(sums, logits *float32, width int, ref *float32, far float32, rows int) int
+
+//go:noescape
+func expSumsAVX512(sums, logits *float32, width int, ref *float32, far float32, rows int) int
+
+//go:noescape
+func hadamard64AVX2(x *float32, n int)
+
+//go:noescape
+func hadamard512AVX2(x *float32, n int)
+
+//go:noescape
+func rotateAVX2(x, cos, sin *float32, dim, heads int)
+
+//go:noescape
+func toBF16AVX2(dst *BF16, src *float32, n int)
+
+//go:noescape
+func layerNormAVX2(x, weight, bias *float32, n int, eps float32)
+
+//go:noescape
+func widenAVX2(dst *float32, src *BF16, lds, d, rows int)
+
+//go:noescape
+func panelsAVX2(dst, src *float32, keys, d int)
+
+//go:noescape
+func scoresAVX2(s, q *float32, ldq int, keys *float32, n, d int)
+
+//go:noescape
+func scoresAVX512(s, q *float32, ldq int, keys *float32, n, d int)
+
+//go:noescape
+func expRowAVX2(row *float32, n int, scale, old float32) (m, sum float32)
+
+//go:noescape
+func expRowAVX512(row *float32, n int, scale, old float32) (m, sum float32)
+
+//go:noescape
+func mixAVX2(out *float32, ldo int, s, vals, fix *float32, n, d int)
+
+//go:noescape
+func mixAVX512(out *float32, ldo int, s, vals, fix *float32, n, d int)

@@ -1,0 +1,324 @@
+//go:build !purego
+
+package kernels
+
+import "golang.org/x/sys/cpu"
+
+var (
+	hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	hasVNNI = hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512VNNI
+)
+
+func supported(t Tier) bool {
+	switch t {
+	case AVX2:
+		return hasAVX2
+	case AVX512VNNI:
+		return hasVNNI
+	default:
+		return false
+	}
+}
+
+// lanes is how many float32 values the element-wise assembly of t takes at a time.
+func (t Tier) lanes() int {
+	switch t {
+	case Generic:
+		return 1
+	case AVX2:
+		return 8
+	default:
+		return 16
+	}
+}
+
+// callOps bounds the multiply-adds of one call into assembly, which the scheduler cannot interrupt: about 20 us.
+func (t Tier) callOps() int {
+	if t == AVX2 {
+		return 1 << 20
+	}
+	return 4 << 20
+}
+
+func (w *Matrix) pack(q []int8) {
+	switch w.tier {
+	case AVX2:
+		w.packPanels(q)
+	case AVX512VNNI:
+		w.packPanels(q)
+		w.sum = aligned[int32](len(w.scale))
+		for r := range w.n {
+			for _, v := range q[r*w.k : (r+1)*w.k] {
+				w.sum[r] += 128 * int32(v)
+			}
+		}
+	default:
+		w.packGeneric(q)
+	}
+}
+
+func (w *Matrix) blocks(dst []float32, ld int, x *Rows, r0, blocks, p int, add bool) {
+	if w.tier == Generic {
+		w.blocksGeneric(dst, ld, x, r0, blocks, p, add)
+		return
+	}
+	s := w.shape
+	flag := 0
+	if add {
+		flag = 1
+	}
+	c := p * s.panel
+	b, sw, bias := &w.q[c*w.kp], &w.scale[c], &w.bias[c]
+	per := max(1, w.tier.callOps()/(s.rows*s.panel*w.kp))
+	for i := 0; i < blocks; i += per {
+		n := min(per, blocks-i)
+		r := r0 + i*s.rows
+		d, a, sa := &dst[i*s.rows*ld], &x.q[r*x.kp*s.stride], &x.scale[r]
+		if w.tier == AVX2 {
+			gemmAVX2(d, ld, a, b, w.kp/16, sa, sw, bias, n, flag)
+		} else {
+			gemmVNNI(d, ld, a, b, w.kp/4, sa, sw, bias, &w.sum[c], n, flag)
+		}
+	}
+}
+
+// store writes row r in the order of the tier's products. What does not fill a vector goes through a padded buffer; the
+// bytes past the row are padding too.
+func (x *Rows) store(r int, row []float32, inv float32) {
+	if x.tier == Generic {
+		x.storeGeneric(r, row, inv)
+		return
+	}
+	whole := len(row) &^ (x.tier.lanes() - 1)
+	if x.tier == AVX2 {
+		// 8 bytes for 4 values, one row block of 4 interleaved
+		out := x.q[r/4*4*x.kp*2+r%4*8:]
+		if whole > 0 {
+			quantAVX2(&row[0], inv, &out[0], whole)
+		}
+		if whole < len(row) {
+			var b [8]float32
+			copy(b[:], row[whole:])
+			quantAVX2(&b[0], inv, &out[whole*8], 8)
+		}
+		return
+	}
+	out := x.q[r*x.kp : (r+1)*x.kp]
+	if whole > 0 {
+		quantVNNI(&row[0], inv, &out[0], whole)
+	}
+	for i, v := range row[whole:] {
+		out[whole+i] = roundInt8(v*inv) ^ -128
+	}
+}
+
+func dot(t Tier, a, b []float32) float32 {
+	if t == Generic {
+		return dotGeneric(a, b)
+	}
+	var s float32
+	n := len(a) &^ 7
+	if n > 0 {
+		s = dotAVX2(&a[0], &b[0], n)
+	}
+	if n < len(a) {
+		var pa, pb [8]float32
+		copy(pa[:], a[n:])
+		copy(pb[:], b[n:])
+		s += dotAVX2(&pa[0], &pb[0], 8)
+	}
+	return s
+}
+
+// tailMask[8-n:] has n lanes set.
+var tailMask = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
+
+func matMul(t Tier, y, x, w []float32, m, n, k int) {
+	if t == Generic || k == 0 {
+		matMulGeneric(y, x, w, m, n, k)
+		return
+	}
+	mask := &tailMask[8-k%8]
+	n4 := n &^ 3
+	for j := 0; j < n4; j += 4 {
+		i := 0
+		for ; i+3 <= m; i += 3 {
+			matMul3x4AVX2(&y[i*n+j], n, &x[i*k], &w[j*k], k, mask)
+		}
+		for ; i < m; i++ {
+			matMul1x4AVX2(&y[i*n+j], &x[i*k], &w[j*k], k, mask)
+		}
+	}
+	for j := n4; j < n; j++ {
+		for i := range m {
+			y[i*n+j] = matMul1x1AVX2(&x[i*k], &w[j*k], k, mask)
+		}
+	}
+}
+
+func swiGLU(t Tier, dst []float32, ldd int, gate, up []float32, lds, cols, rows int) {
+	if t == Generic {
+		swiGLUGeneric(dst, ldd, gate, up, lds, cols, rows)
+		return
+	}
+	whole := cols &^ (t.lanes() - 1)
+	switch {
+	case whole == 0 || rows == 0:
+	case t == AVX2:
+		swiGLUAVX2(&dst[0], ldd, &gate[0], &up[0], lds, whole, rows)
+	default:
+		swiGLUAVX512(&dst[0], ldd, &gate[0], &up[0], lds, whole, rows)
+	}
+	if whole == cols {
+		return
+	}
+	for r := range rows {
+		var g, u [16]float32
+		copy(g[:], gate[r*lds+whole:r*lds+cols])
+		copy(u[:], up[r*lds+whole:r*lds+cols])
+		if t == AVX2 {
+			swiGLUAVX2(&g[0], 8, &g[0], &u[0], 8, 8, 1)
+		} else {
+			swiGLUAVX512(&g[0], 16, &g[0], &u[0], 16, 16, 1)
+		}
+		copy(dst[r*ldd+whole:r*ldd+cols], g[:])
+	}
+}
+
+func gelu(t Tier, x []float32, ld, cols, rows int) {
+	if t == Generic {
+		geluGeneric(x, ld, cols, rows)
+		return
+	}
+	whole := cols &^ 7
+	if whole > 0 && rows > 0 {
+		geluAVX2(&x[0], ld, whole, rows)
+	}
+	if whole == cols {
+		return
+	}
+	for r := range rows {
+		var b [8]float32
+		copy(b[:], x[r*ld+whole:r*ld+cols])
+		geluAVX2(&b[0], 8, 8, 1)
+		copy(x[r*ld+whole:r*ld+cols], b[:])
+	}
+}
+
+func walshHadamard(t Tier, x []float32) {
+	if t == Generic || len(x) < 64 {
+		walshHadamardGeneric(x, 1)
+		return
+	}
+	hadamard64AVX2(&x[0], len(x))
+	if len(x) == 512 {
+		hadamard512AVX2(&x[0], len(x))
+		return
+	}
+	walshHadamardGeneric(x, 64)
+}
+
+func rotate(t Tier, x, c, s []float32) {
+	if t == Generic || len(c)%8 != 0 || len(x) == 0 {
+		rotateGeneric(x, c, s)
+		return
+	}
+	rotateAVX2(&x[0], &c[0], &s[0], len(c), len(x)/len(c))
+}
+
+func toBF16(t Tier, dst []BF16, src []float32) {
+	if t == Generic {
+		toBF16Generic(dst, src)
+		return
+	}
+	n := len(src) &^ 7
+	if n > 0 {
+		toBF16AVX2(&dst[0], &src[0], n)
+	}
+	toBF16Generic(dst[n:], src[n:])
+}
+
+func sumSquaresMax(t Tier, x []float32) (ss, amax float32) {
+	if t == Generic {
+		return sumSquaresMaxGeneric(x)
+	}
+	n := len(x) &^ 7
+	if n > 0 {
+		ss, amax = sumSquaresMaxAVX2(&x[0], n)
+	}
+	if n < len(x) {
+		var b [8]float32
+		copy(b[:], x[n:])
+		s, m := sumSquaresMaxAVX2(&b[0], 8)
+		ss, amax = ss+s, max(amax, m)
+	}
+	return ss, amax
+}
+
+func layerNorm(t Tier, x, weight, bias []float32, eps float32) {
+	if t == Generic || len(x)%8 != 0 || len(x) == 0 {
+		layerNormGeneric(x, weight, bias, eps)
+		return
+	}
+	layerNormAVX2(&x[0], &weight[0], &bias[0], len(x), eps)
+}
+
+func expSums(t Tier, sums, logits []float32, width int, ref []float32, rows int) int {
+	switch t {
+	case Generic:
+		return expSumsGeneric(sums, logits, width, ref, rows)
+	case AVX2:
+		return expSumsAVX2(&sums[0], &logits[0], width, &ref[0], farAbove, rows)
+	default:
+		return expSumsAVX512(&sums[0], &logits[0], width, &ref[0], farAbove, rows)
+	}
+}
+
+func widen[T float32 | BF16](t Tier, dst []float32, ldd int, src []T, lds, rows int) {
+	if in, ok := any(src).([]BF16); ok && t != Generic {
+		widenAVX2(&dst[0], &in[0], lds, ldd, rows)
+		return
+	}
+	widenGeneric(dst, ldd, src, lds, rows)
+}
+
+func panels(t Tier, dst, src []float32, rows, d int) {
+	if t == Generic {
+		panelsGeneric(dst, src, rows, d)
+		return
+	}
+	panelsAVX2(&dst[0], &src[0], rows, d)
+}
+
+func scores(t Tier, s, q []float32, ldq int, keys []float32, np, d int) {
+	switch t {
+	case Generic:
+		scoresGeneric(s, q, ldq, keys, np, d)
+	case AVX2:
+		scoresAVX2(&s[0], &q[0], ldq, &keys[0], np, d)
+	default:
+		scoresAVX512(&s[0], &q[0], ldq, &keys[0], np, d)
+	}
+}
+
+func expRow(t Tier, row []float32, scale, old float32) (m, sum float32) {
+	switch t {
+	case Generic:
+		return expRowGeneric(row, scale, old)
+	case AVX2:
+		return expRowAVX2(&row[0], len(row), scale, old)
+	default:
+		return expRowAVX512(&row[0], len(row), scale, old)
+	}
+}
+
+func mix(t Tier, out []float32, ldo int, s, vals, fix []float32, np, d int) {
+	switch {
+	case t == Generic:
+		mixGeneric(out, ldo, s, vals, fix, np, d)
+	case t == AVX2 || d%64 != 0:
+		mixAVX2(&out[0], ldo, &s[0], &vals[0], &fix[0], np, d)
+	default:
+		mixAVX512(&out[0], ldo, &s[0], &vals[0], &fix[0], np, d)
+	}
+}

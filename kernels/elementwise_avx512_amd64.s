@@ -1,0 +1,292 @@
+//go:build !purego
+
+#include "textflag.h"
+#include "exp_amd64.h"
+
+// func quantVNNI(x *float32, inv float32, out *int8, n int)
+// Unsigned bytes, the rounded value + 128, in order; n is a multiple of 16.
+TEXT ·quantVNNI(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), SI
+	VBROADCASTSS inv+8(FP), Z8
+	MOVQ out+16(FP), DI
+	MOVQ n+24(FP), CX
+	VPBROADCASTB offset<>(SB), X7
+loop:
+	VMULPS (SI), Z8, Z0
+	VCVTPS2DQ Z0, Z0
+	VPMOVSDB Z0, X0
+	VPXOR X7, X0, X0
+	VMOVDQU X0, (DI)
+	ADDQ $64, SI
+	ADDQ $16, DI
+	SUBQ $16, CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+DATA offset<>+0(SB)/1, $0x80
+GLOBL offset<>(SB), RODATA|NOPTR, $1
+
+// func swiGLUAVX512(dst *float32, ldd int, gate, up *float32, lds, cols, rows int)
+// cols is a multiple of 16.
+TEXT ·swiGLUAVX512(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ ldd+8(FP), R8
+	MOVQ gate+16(FP), SI
+	MOVQ up+24(FP), BX
+	MOVQ lds+32(FP), R9
+	MOVQ rows+48(FP), R10
+	SHLQ $2, R8
+	SHLQ $2, R9
+	EXP512CONSTS
+	VPXORD Z15, Z15, Z15
+	VMOVUPS lo<>(SB), Z14
+	VMOVUPS hi<>(SB), Z13
+row:
+	MOVQ cols+40(FP), CX
+	SHLQ $2, CX
+	XORQ AX, AX
+loop:
+	VMOVUPS (SI)(AX*1), Z0
+	VSUBPS Z0, Z15, Z1
+	VMINPS Z1, Z13, Z1
+	VMAXPS Z1, Z14, Z1
+	EXP512(Z1, Z2, Z3)
+	VADDPS Z26, Z1, Z1
+	VDIVPS Z1, Z0, Z0
+	VMULPS (BX)(AX*1), Z0, Z0
+	VMOVUPS Z0, (DI)(AX*1)
+	ADDQ $64, AX
+	CMPQ AX, CX
+	JLT  loop
+	ADDQ R8, DI
+	ADDQ R9, SI
+	ADDQ R9, BX
+	DECQ R10
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func expSumsAVX512(sums, logits *float32, width int, ref *float32, far float32, rows int) int
+// As expSumsAVX2.
+TEXT ·expSumsAVX512(SB), NOSPLIT, $0-56
+	MOVQ sums+0(FP), DI
+	MOVQ logits+8(FP), SI
+	MOVQ width+16(FP), R8
+	MOVQ ref+24(FP), R9
+	VBROADCASTSS far+32(FP), Z13
+	MOVQ rows+40(FP), R10
+	SHLQ $2, R8
+	EXP512CONSTS
+	VMOVUPS lo<>(SB), Z14
+row:
+	VBROADCASTSS (R9), Z15
+	VADDPS Z15, Z13, Z12
+	XORQ AX, AX
+	KXORW K1, K1, K1
+check:
+	VMOVUPS (SI)(AX*1), Z0
+	VCMPPS $0x1e, Z12, Z0, K2
+	KORW K2, K1, K1
+	ADDQ $64, AX
+	CMPQ AX, R8
+	JLT  check
+	KORTESTW K1, K1
+	JNZ  done
+	VMOVUPS (DI), Z10
+	XORQ AX, AX
+loop:
+	VMOVUPS (SI)(AX*1), Z0
+	VSUBPS Z15, Z0, Z0
+	VCMPPS $5, Z14, Z0, K1
+	EXP512(Z0, Z2, Z3)
+	VADDPS Z0, Z10, K1, Z10
+	ADDQ $64, AX
+	CMPQ AX, R8
+	JLT  loop
+	VMOVUPS Z10, (DI)
+	ADDQ $64, DI
+	ADDQ R8, SI
+	ADDQ $4, R9
+	DECQ R10
+	JNZ  row
+done:
+	MOVQ rows+40(FP), AX
+	SUBQ R10, AX
+	MOVQ AX, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func expRowAVX512(row *float32, n int, scale, old float32) (m, sum float32)
+// As expRowAVX2.
+TEXT ·expRowAVX512(SB), NOSPLIT, $0-32
+	MOVQ row+0(FP), SI
+	MOVQ n+8(FP), CX
+	VBROADCASTSS scale+16(FP), Z13
+	VBROADCASTSS old+20(FP), Z10
+	EXP512CONSTS
+	VMOVUPS lo<>(SB), Z14
+	SHLQ $2, CX
+	VPXORD Z8, Z8, Z8
+	XORQ AX, AX
+max:
+	VMULPS (SI)(AX*1), Z13, Z0
+	VMAXPS Z0, Z10, Z10
+	ADDQ $64, AX
+	CMPQ AX, CX
+	JLT  max
+	VEXTRACTF64X4 $1, Z10, Y0
+	VMAXPS Y0, Y10, Y10
+	HMAX(Y10, X10, Y0, X0)
+	VBROADCASTSS X10, Z15
+	XORQ AX, AX
+loop:
+	VMULPS (SI)(AX*1), Z13, Z0
+	VSUBPS Z15, Z0, Z0
+	VCMPPS $5, Z14, Z0, K1
+	EXP512(Z0, Z2, Z3)
+	VMOVAPS.Z Z0, K1, Z0
+	VADDPS Z0, Z8, Z8
+	VMOVUPS Z0, (SI)(AX*1)
+	ADDQ $64, AX
+	CMPQ AX, CX
+	JLT  loop
+	VEXTRACTF64X4 $1, Z8, Y0
+	VADDPS Y0, Y8, Y8
+	HSUM(Y8, X8, Y0, X0)
+	VMOVSS X15, m+24(FP)
+	VMOVSS X8, sum+28(FP)
+	VZEROUPPER
+	RET
+
+#define DOTROW(q, a0, a1) VBROADCASTSS q, Z14; VFMADD231PS Z12, Z14, a0; VFMADD231PS Z13, Z14, a1
+
+#define DOTSTEP(i) \
+	VMOVUPS (i*64)(BX), Z12; VMOVUPS (i*64)(BX)(R11*1), Z13; \
+	DOTROW((i*4)(SI), Z0, Z1); DOTROW((i*4)(SI)(R8*1), Z2, Z3); DOTROW((i*4)(SI)(R8*2), Z4, Z5); \
+	DOTROW((i*4)(R10), Z6, Z7); DOTROW((i*4)(R10)(R8*1), Z8, Z9); DOTROW((i*4)(R10)(R8*2), Z10, Z11)
+
+// func scoresAVX512(s, q *float32, ldq int, keys *float32, n, d int)
+// As scoresAVX2, two panels of 16 keys at a time; a last single panel is done twice.
+TEXT ·scoresAVX512(SB), NOSPLIT, $0-48
+	MOVQ s+0(FP), DX
+	MOVQ ldq+16(FP), R8
+	MOVQ keys+24(FP), BX
+	MOVQ n+32(FP), DI
+	MOVQ d+40(FP), R13
+	SHLQ $2, R8
+	MOVQ R13, R11
+	SHLQ $6, R11
+	MOVQ $64, R12
+panel:
+	CMPQ DI, $32
+	JGE  pair
+	XORQ R11, R11
+	XORQ R12, R12
+pair:
+	MOVQ q+8(FP), SI
+	LEAQ (R8)(R8*2), R10
+	ADDQ SI, R10
+	MOVQ R13, CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	PCALIGN $32
+loop:
+	DOTSTEP(0)
+	DOTSTEP(1)
+	DOTSTEP(2)
+	DOTSTEP(3)
+	ADDQ $16, SI
+	ADDQ $16, R10
+	ADDQ $256, BX
+	SUBQ $4, CX
+	JNZ  loop
+	ADDQ R11, BX
+	VMOVUPS Z1, (DX)(R12*1)
+	VMOVUPS Z3, 1024(DX)(R12*1)
+	VMOVUPS Z5, 2048(DX)(R12*1)
+	VMOVUPS Z7, 3072(DX)(R12*1)
+	VMOVUPS Z9, 4096(DX)(R12*1)
+	VMOVUPS Z11, 5120(DX)(R12*1)
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z2, 1024(DX)
+	VMOVUPS Z4, 2048(DX)
+	VMOVUPS Z6, 3072(DX)
+	VMOVUPS Z8, 4096(DX)
+	VMOVUPS Z10, 5120(DX)
+	ADDQ $128, DX
+	SUBQ $32, DI
+	JG   panel
+	VZEROUPPER
+	RET
+
+#define MIXROW(r, a0, a1, a2, a3) \
+	VBROADCASTSS (r)(SI), Z28; \
+	VFMADD231PS Z24, Z28, a0; VFMADD231PS Z25, Z28, a1; VFMADD231PS Z26, Z28, a2; VFMADD231PS Z27, Z28, a3
+
+#define MIXSTEP(k) \
+	VMOVUPS (BX), Z24; VMOVUPS 64(BX), Z25; VMOVUPS 128(BX), Z26; VMOVUPS 192(BX), Z27; ADDQ R8, BX; \
+	MIXROW((k*4), Z0, Z1, Z2, Z3); MIXROW((k*4+1024), Z4, Z5, Z6, Z7); MIXROW((k*4+2048), Z8, Z9, Z10, Z11); \
+	MIXROW((k*4+3072), Z12, Z13, Z14, Z15); MIXROW((k*4+4096), Z16, Z17, Z18, Z19); MIXROW((k*4+5120), Z20, Z21, Z22, Z23)
+
+#define MIXLOAD(r, a0, a1, a2, a3) \
+	VBROADCASTSS (r*4)(R11), Z28; \
+	VMULPS (DI), Z28, a0; VMULPS 64(DI), Z28, a1; VMULPS 128(DI), Z28, a2; VMULPS 192(DI), Z28, a3; ADDQ R9, DI
+
+#define MIXSTORE(a0, a1, a2, a3) \
+	VMOVUPS a0, (DI); VMOVUPS a1, 64(DI); VMOVUPS a2, 128(DI); VMOVUPS a3, 192(DI); ADDQ R9, DI
+
+// func mixAVX512(out *float32, ldo int, s, vals, fix *float32, n, d int)
+// As mixAVX2, with d a multiple of 64.
+TEXT ·mixAVX512(SB), NOSPLIT, $0-56
+	MOVQ out+0(FP), DX
+	MOVQ ldo+8(FP), R9
+	MOVQ vals+24(FP), R12
+	MOVQ fix+32(FP), R11
+	MOVQ d+48(FP), R13
+	SHLQ $2, R9
+	MOVQ R13, R8
+	SHLQ $2, R8
+tile:
+	MOVQ s+16(FP), SI
+	MOVQ R12, BX
+	MOVQ n+40(FP), CX
+	MOVQ DX, DI
+	MIXLOAD(0, Z0, Z1, Z2, Z3)
+	MIXLOAD(1, Z4, Z5, Z6, Z7)
+	MIXLOAD(2, Z8, Z9, Z10, Z11)
+	MIXLOAD(3, Z12, Z13, Z14, Z15)
+	MIXLOAD(4, Z16, Z17, Z18, Z19)
+	MIXLOAD(5, Z20, Z21, Z22, Z23)
+	PCALIGN $32
+loop:
+	MIXSTEP(0)
+	MIXSTEP(1)
+	MIXSTEP(2)
+	MIXSTEP(3)
+	ADDQ $16, SI
+	SUBQ $4, CX
+	JNZ  loop
+	MOVQ DX, DI
+	MIXSTORE(Z0, Z1, Z2, Z3)
+	MIXSTORE(Z4, Z5, Z6, Z7)
+	MIXSTORE(Z8, Z9, Z10, Z11)
+	MIXSTORE(Z12, Z13, Z14, Z15)
+	MIXSTORE(Z16, Z17, Z18, Z19)
+	MIXSTORE(Z20, Z21, Z22, Z23)
+	ADDQ $256, DX
+	ADDQ $256, R12
+	SUBQ $64, R13
+	JNZ  tile
+	VZEROUPPER
+	RET

@@ -1,0 +1,122 @@
+//go:build !purego
+
+#include "textflag.h"
+
+// One step of 4 inputs for 6 rows x 64 outputs: 24 VPDPBUSD for 4 loads and 6 broadcasts.
+#define STEP(i) \
+	VMOVDQU64 (i*256)(BX), Z24; VMOVDQU64 (i*256+64)(BX), Z25; VMOVDQU64 (i*256+128)(BX), Z26; VMOVDQU64 (i*256+192)(BX), Z27; \
+	VPBROADCASTD (i*4)(SI), Z28; \
+	VPDPBUSD Z24, Z28, Z0; VPDPBUSD Z25, Z28, Z1; VPDPBUSD Z26, Z28, Z2; VPDPBUSD Z27, Z28, Z3; \
+	VPBROADCASTD (i*4)(SI)(R13*1), Z29; \
+	VPDPBUSD Z24, Z29, Z4; VPDPBUSD Z25, Z29, Z5; VPDPBUSD Z26, Z29, Z6; VPDPBUSD Z27, Z29, Z7; \
+	VPBROADCASTD (i*4)(SI)(R13*2), Z30; \
+	VPDPBUSD Z24, Z30, Z8; VPDPBUSD Z25, Z30, Z9; VPDPBUSD Z26, Z30, Z10; VPDPBUSD Z27, Z30, Z11; \
+	VPBROADCASTD (i*4)(R12), Z31; \
+	VPDPBUSD Z24, Z31, Z12; VPDPBUSD Z25, Z31, Z13; VPDPBUSD Z26, Z31, Z14; VPDPBUSD Z27, Z31, Z15; \
+	VPBROADCASTD (i*4)(R12)(R13*1), Z28; \
+	VPDPBUSD Z24, Z28, Z16; VPDPBUSD Z25, Z28, Z17; VPDPBUSD Z26, Z28, Z18; VPDPBUSD Z27, Z28, Z19; \
+	VPBROADCASTD (i*4)(R12)(R13*2), Z29; \
+	VPDPBUSD Z24, Z29, Z20; VPDPBUSD Z25, Z29, Z21; VPDPBUSD Z26, Z29, Z22; VPDPBUSD Z27, Z29, Z23
+
+#define ROW4(a0, a1, a2, a3, b0, b1, b2, b3) VMOVDQA64 a0, b0; VMOVDQA64 a1, b1; VMOVDQA64 a2, b2; VMOVDQA64 a3, b3
+
+// float32(sum)*row scale*output scale + bias
+#define SCALE(off, a0, a1, a2, a3) \
+	VBROADCASTSS off(R9), Z31; \
+	VMULPS Z24, Z31, Z28; VMULPS Z25, Z31, Z29; VMULPS Z26, Z31, Z30; VMULPS Z27, Z31, Z31; \
+	VCVTDQ2PS a0, a0; VCVTDQ2PS a1, a1; VCVTDQ2PS a2, a2; VCVTDQ2PS a3, a3; \
+	VFMADD213PS (R11), Z28, a0; VFMADD213PS 64(R11), Z29, a1; VFMADD213PS 128(R11), Z30, a2; VFMADD213PS 192(R11), Z31, a3
+
+#define STORE(a0, a1, a2, a3) \
+	VMOVUPS a0, (DX); VMOVUPS a1, 64(DX); VMOVUPS a2, 128(DX); VMOVUPS a3, 192(DX); ADDQ R8, DX
+#define ADDSTORE(a0, a1, a2, a3) \
+	VADDPS (DX), a0, a0; VADDPS 64(DX), a1, a1; VADDPS 128(DX), a2, a2; VADDPS 192(DX), a3, a3; STORE(a0, a1, a2, a3)
+
+// func gemmVNNI(dst *float32, ld int, a, b *int8, k4 int, sa, sw, bias *float32, sum *int32, blocks, add int)
+// a: [blocks*6][k] unsigned bytes, the value + 128; b: [k/4][64][4]; sum: 128 times the sum of each output's weights,
+// which the offset adds to the products. Z0-Z23 hold 6 rows x 64 outputs. Row pairs lie 4*k4 bytes apart.
+TEXT ·gemmVNNI(SB), NOSPLIT, $0-88
+	MOVQ dst+0(FP), DX
+	MOVQ ld+8(FP), R8
+	MOVQ a+16(FP), SI
+	MOVQ k4+32(FP), R13
+	MOVQ sa+40(FP), R9
+	MOVQ sw+48(FP), R10
+	MOVQ bias+56(FP), R11
+	MOVQ sum+64(FP), R15
+	MOVQ blocks+72(FP), DI
+	SHLQ $2, R8
+	SHLQ $2, R13
+block:
+	MOVQ b+24(FP), BX
+	MOVQ k4+32(FP), CX
+	LEAQ (R13)(R13*2), R12
+	ADDQ SI, R12
+	VPXORD Z4, Z4, Z4
+	VPSUBD (R15), Z4, Z0
+	VPSUBD 64(R15), Z4, Z1
+	VPSUBD 128(R15), Z4, Z2
+	VPSUBD 192(R15), Z4, Z3
+	ROW4(Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7)
+	ROW4(Z0, Z1, Z2, Z3, Z8, Z9, Z10, Z11)
+	ROW4(Z0, Z1, Z2, Z3, Z12, Z13, Z14, Z15)
+	ROW4(Z0, Z1, Z2, Z3, Z16, Z17, Z18, Z19)
+	ROW4(Z0, Z1, Z2, Z3, Z20, Z21, Z22, Z23)
+	SUBQ $4, CX
+	JLT  tail
+	PCALIGN $64
+loop:
+	STEP(0)
+	STEP(1)
+	STEP(2)
+	STEP(3)
+	ADDQ $16, SI
+	ADDQ $16, R12
+	ADDQ $1024, BX
+	SUBQ $4, CX
+	JGE  loop
+tail:
+	ADDQ $4, CX
+	JZ   done
+tailloop:
+	STEP(0)
+	ADDQ $4, SI
+	ADDQ $4, R12
+	ADDQ $256, BX
+	DECQ CX
+	JNZ  tailloop
+done:
+	LEAQ (R12)(R13*2), SI
+	VMOVUPS (R10), Z24
+	VMOVUPS 64(R10), Z25
+	VMOVUPS 128(R10), Z26
+	VMOVUPS 192(R10), Z27
+	SCALE(0, Z0, Z1, Z2, Z3)
+	SCALE(4, Z4, Z5, Z6, Z7)
+	SCALE(8, Z8, Z9, Z10, Z11)
+	SCALE(12, Z12, Z13, Z14, Z15)
+	SCALE(16, Z16, Z17, Z18, Z19)
+	SCALE(20, Z20, Z21, Z22, Z23)
+	MOVQ add+80(FP), AX
+	TESTQ AX, AX
+	JNZ  add
+	STORE(Z0, Z1, Z2, Z3)
+	STORE(Z4, Z5, Z6, Z7)
+	STORE(Z8, Z9, Z10, Z11)
+	STORE(Z12, Z13, Z14, Z15)
+	STORE(Z16, Z17, Z18, Z19)
+	STORE(Z20, Z21, Z22, Z23)
+	JMP  next
+add:
+	ADDSTORE(Z0, Z1, Z2, Z3)
+	ADDSTORE(Z4, Z5, Z6, Z7)
+	ADDSTORE(Z8, Z9, Z10, Z11)
+	ADDSTORE(Z12, Z13, Z14, Z15)
+	ADDSTORE(Z16, Z17, Z18, Z19)
+	ADDSTORE(Z20, Z21, Z22, Z23)
+next:
+	ADDQ $24, R9
+	DECQ DI
+	JNZ  block
+	VZEROUPPER
+	RET

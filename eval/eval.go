@@ -1,0 +1,250 @@
+// Package eval measures how much of what an answer needs survives compression.
+//
+// Its steps, in order: load cases with their labels; for each case and scorer, segment and score once; compress to each
+// rate; prove every output; find by source ranges what of the labels survived and how far up the first gold segment
+// ranked; average by task with bootstrap intervals, and compare every scorer with the first on the same cases.
+package eval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/pith-llm/pith/compressors"
+)
+
+// RunOptions says what to measure. All fields but Limit, Seed and Progress are required.
+type RunOptions struct {
+	// Data are the files of cases.
+	Data []string
+	// Scorers are names: of a baseline (see Baselines), or for Scorer. The others are compared with the first.
+	Scorers []string
+	// Rates are the shares of tokens to keep, above 0 and up to 1.
+	Rates []float64
+	// Limit is how many cases of each file to run; 0 means all.
+	Limit int
+	// Seed draws the cases of Limit, the random baseline and the bootstrap. 0 means the first cases of each file.
+	Seed uint64
+	// Scorer returns the named scorer; it is called once a name.
+	Scorer func(name string) (compressors.Scorer, error)
+	// Compressor returns a compressor that uses the scorer. It should leave no text alone for being small: what is left
+	// alone is counted as skipped.
+	Compressor func(compressors.Scorer) (*compressors.Compressor, error)
+	// CountTokens counts tokens as the compressor does.
+	CountTokens func(string) int
+	// Progress, if set, is told of every case before it runs.
+	Progress io.Writer
+}
+
+// Validate names the first option that is missing or out of range.
+func (o RunOptions) Validate() error {
+	switch {
+	case len(o.Data) == 0:
+		return errors.New("no data: name at least one file of cases")
+	case len(o.Scorers) == 0:
+		return errors.New("no scorer: name at least one")
+	case len(o.Rates) == 0:
+		return errors.New("no rate: give at least one")
+	case o.Limit < 0:
+		return fmt.Errorf("limit is %d: it must not be negative", o.Limit)
+	case o.Scorer == nil || o.Compressor == nil || o.CountTokens == nil:
+		return errors.New("Scorer, Compressor and CountTokens are required")
+	}
+	for i, r := range o.Rates {
+		if !(r > 0 && r <= 1) {
+			return fmt.Errorf("rate is %v: it must lie above 0 and up to 1", r)
+		}
+		if slices.Contains(o.Rates[:i], r) {
+			return fmt.Errorf("rate %v is given twice", r)
+		}
+	}
+	for i, name := range o.Scorers {
+		if slices.Contains(o.Scorers[:i], name) {
+			return fmt.Errorf("scorer %q is given twice", name)
+		}
+	}
+	return nil
+}
+
+// Metric is one measure of a case that a report averages.
+type Metric uint8
+
+// The metrics. GoldAny and GoldAll are 0 or 1 for a case, the others shares.
+const (
+	RateReached Metric = iota // tokens out / tokens in, markers included
+	GoldShare                 // gold texts that survive
+	GoldAny                   // at least one gold text survives
+	GoldAll                   // all gold texts survive
+	GoldParts                 // labelled lines, spans, strings or answers that survive
+	MRR                       // reciprocal rank of the first gold segment by score, at no rate
+	metricCount
+)
+
+var metricNames = [...]string{"rate_reached", "gold_share", "gold_any", "gold_all", "gold_parts", "mrr"}
+
+// String returns the metric's name in JSON, such as "gold_share".
+func (m Metric) String() string {
+	if int(m) < len(metricNames) {
+		return metricNames[m]
+	}
+	return fmt.Sprintf("Metric(%d)", uint8(m))
+}
+
+// observation is one case under one scorer at one rate. A metric that the case does not have is absent.
+type observation struct {
+	values      [metricCount]float64
+	has         [metricCount]bool
+	labelled    bool
+	skipped     bool
+	tokensIn    int
+	modelTokens int
+	elapsed     time.Duration
+	stages      []compressors.Stage
+}
+
+func (o *observation) set(m Metric, v float64) { o.values[m], o.has[m] = v, true }
+
+// cell is where observations are averaged.
+type cell struct {
+	task, scorer string
+	rate         float64
+}
+
+// Run measures. An output that Verify refuses, and any other failure of one case, ends the run with an error that names
+// the case; so does the end of ctx.
+func Run(ctx context.Context, options RunOptions) (Report, error) {
+	if err := options.Validate(); err != nil {
+		return Report{}, err
+	}
+	r := runner{RunOptions: options, cells: map[cell][]observation{}}
+	for _, name := range options.Scorers {
+		compressor, err := r.compressor(name)
+		if err != nil {
+			return Report{}, fmt.Errorf("scorer %q: %w", name, err)
+		}
+		r.compressors = append(r.compressors, compressor)
+	}
+	for _, path := range options.Data {
+		cases, err := Load(path)
+		if err != nil {
+			return Report{}, err
+		}
+		cases = sample(cases, options.Limit, options.Seed)
+		for i, c := range cases {
+			if err := r.run(ctx, c, fmt.Sprintf("%s %d/%d", path, i+1, len(cases))); err != nil {
+				return Report{}, fmt.Errorf("%s: case %s: %w", path, c.ID, err)
+			}
+		}
+	}
+	return r.report(), nil
+}
+
+// runner is a run under way.
+type runner struct {
+	RunOptions
+	compressors []*compressors.Compressor // one a scorer
+	tasks       []string                  // in the order of the data
+	cells       map[cell][]observation
+}
+
+func (r *runner) compressor(name string) (*compressors.Compressor, error) {
+	scorer, ok := baseline(name, r.Seed)
+	if !ok {
+		var err error
+		if scorer, err = r.Scorer(name); err != nil {
+			return nil, err
+		}
+	}
+	return r.Compressor(scorer)
+}
+
+// run measures one case under all scorers at all rates.
+func (r *runner) run(ctx context.Context, c Case, position string) error {
+	if !slices.Contains(r.tasks, c.Task) {
+		r.tasks = append(r.tasks, c.Task)
+	}
+	for i, name := range r.Scorers {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if r.Progress != nil {
+			fmt.Fprintf(r.Progress, "%s %s %s\n", position, c.ID, name)
+		}
+		if err := r.measure(ctx, c, name, r.compressors[i]); err != nil {
+			return fmt.Errorf("scorer %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// measure scores the case once and compresses it to each rate.
+func (r *runner) measure(ctx context.Context, c Case, name string, compressor *compressors.Compressor) error {
+	start := time.Now()
+	plan, err := compressor.Prepare(ctx, c.Query, c.Texts)
+	if err != nil {
+		return err
+	}
+	prepared := time.Since(start)
+	rank, ranked, err := rankOf(ctx, c, plan)
+	if err != nil {
+		return err
+	}
+	for _, rate := range r.Rates {
+		start := time.Now()
+		result, err := plan.Compress(ctx, compressors.Budget{Rate: rate})
+		if err != nil {
+			return err
+		}
+		o := observation{
+			labelled: len(c.Gold.Texts) > 0, tokensIn: result.TokensIn, modelTokens: result.ModelTokens,
+			elapsed: prepared + time.Since(start), stages: result.Stages,
+		}
+		o.skipped = true
+		for i, t := range result.Texts {
+			if err := compressors.Verify(c.Texts[i].Content, t.Output); err != nil {
+				return fmt.Errorf("rate %v, text %d: the output does not follow from the source: %w", rate, i, err)
+			}
+			o.skipped = o.skipped && t.Skip != compressors.NotSkipped
+		}
+		if result.TokensIn > 0 {
+			o.set(RateReached, float64(result.TokensOut)/float64(result.TokensIn))
+		}
+		if o.labelled {
+			s := survival(c, result, r.CountTokens)
+			o.set(GoldShare, s.share)
+			o.set(GoldAny, number(s.any))
+			o.set(GoldAll, number(s.all))
+			o.set(GoldParts, s.parts)
+			if ranked {
+				o.set(MRR, rank)
+			}
+		}
+		at := cell{c.Task, name, rate}
+		r.cells[at] = append(r.cells[at], o)
+	}
+	return nil
+}
+
+// rankOf returns the reciprocal rank of the first gold segment. The smallest budget shows the scores of all segments,
+// where a large one may leave the texts as they are.
+func rankOf(ctx context.Context, c Case, plan *compressors.Plan) (rank float64, ok bool, err error) {
+	if len(c.Gold.Texts) == 0 {
+		return 0, false, nil
+	}
+	result, err := plan.Compress(ctx, compressors.Budget{Tokens: 1})
+	if err != nil {
+		return 0, false, err
+	}
+	rank, ok = reciprocalRank(c, result)
+	return rank, ok, nil
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/scoring/gguf"
 )
 
@@ -65,8 +66,12 @@ func decoderShapeOf(f *gguf.File) (decoderShape, error) {
 			return s, err
 		}
 	}
-	if s.d%s.heads != 0 || s.heads%s.kvHeads != 0 || s.d/s.heads%2 != 0 {
-		return s, fmt.Errorf("%d heads, %d of keys, do not divide a width of %d into even parts", s.heads, s.kvHeads, s.d)
+	if s.depth > len(f.Tensors) {
+		return s, fmt.Errorf("%d layers in a file of %d tensors", s.depth, len(f.Tensors))
+	}
+	s.context = min(s.context, maxContext)
+	if s.d%s.heads != 0 || s.heads%s.kvHeads != 0 || s.d/s.heads%headMultiple != 0 {
+		return s, fmt.Errorf("%d heads, %d of keys, do not divide a width of %d into multiples of %d", s.heads, s.kvHeads, s.d, headMultiple)
 	}
 	s.headDim = s.d / s.heads
 	if f.Has("llama.rope.dimension_count") {
@@ -98,6 +103,12 @@ func decoderShapeOf(f *gguf.File) (decoderShape, error) {
 
 // maxSize bounds every size in a model's metadata, so that products of two stay far inside an int.
 const maxSize = 1 << 24
+
+// headMultiple is what kernels.Attend wants a head's size to be a multiple of.
+const headMultiple = 16
+
+// maxContext is the longest context that is used, whatever a model allows: tables of positions grow with it.
+const maxContext = 1 << 15
 
 func size(f *gguf.File, key string) (int, error) {
 	n, err := f.Uint(key)
@@ -147,4 +158,10 @@ func (s decoderShape) tensors(f *gguf.File, layer int) (layerTensors, error) {
 		}
 	}
 	return t, nil
+}
+
+func newAttention(s decoderShape, tier kernels.Tier) *kernels.Attention {
+	return kernels.NewAttention(kernels.AttentionOptions{
+		Tier: tier, Heads: s.heads, KVHeads: s.kvHeads, Dim: s.headDim, Causal: true,
+	})
 }

@@ -2,7 +2,6 @@ package scoring
 
 import (
 	"context"
-	"math"
 
 	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/scoring/gguf"
@@ -57,12 +56,12 @@ func loadF32(f *gguf.File, s decoderShape, workers int) (*weightsF32, error) {
 // decoderF32 is the pass as the papers write it: Llama (Touvron et al. 2023) with grouped-query attention (Ainslie et al.
 // 2023), in f32 throughout.
 type decoderF32 struct {
-	w    *weightsF32
-	tier kernels.Tier
+	w         *weightsF32
+	tier      kernels.Tier
+	attention *kernels.Attention
 	// Rows of the pack: residual stream and normed rows [m, d]; queries and attention's output [m, d]; keys and values
 	// [m, kvWidth]; the two halves of the feed-forward network [m, ffn].
 	x, h, q, att, k, v, gate, up []float32
-	scores                       []float32 // of one query row: a score a key
 	logits                       []float32 // [logitRows, vocab]
 }
 
@@ -72,11 +71,11 @@ const logitRows = 16
 func (w *weightsF32) newPass(tier kernels.Tier, rows int) pass {
 	rows = max(rows, logitRows)
 	return &decoderF32{
-		w: w, tier: tier,
+		w: w, tier: tier, attention: newAttention(w.decoderShape, tier),
 		x: make([]float32, rows*w.d), h: make([]float32, rows*w.d), q: make([]float32, rows*w.d),
 		att: make([]float32, rows*w.d), k: make([]float32, rows*w.kvWidth()), v: make([]float32, rows*w.kvWidth()),
 		gate: make([]float32, rows*w.ffn), up: make([]float32, rows*w.ffn),
-		scores: make([]float32, w.context), logits: make([]float32, logitRows*w.vocab),
+		logits: make([]float32, logitRows*w.vocab),
 	}
 }
 
@@ -100,7 +99,7 @@ func (p *decoderF32) layers(ctx context.Context, parts []part) error {
 		kernels.MatMul(p.tier, p.k, p.h, l.k, m, w.kvWidth(), w.d)
 		kernels.MatMul(p.tier, p.v, p.h, l.v, m, w.kvWidth(), w.d)
 		for j := range parts {
-			p.attention(i, &parts[j])
+			p.attend(i, &parts[j])
 		}
 		kernels.MatMul(p.tier, p.h, p.att, l.o, m, w.d, w.d)
 		kernels.Add(p.x[:m*w.d], p.h[:m*w.d])
@@ -114,53 +113,23 @@ func (p *decoderF32) layers(ctx context.Context, parts []part) error {
 	return nil
 }
 
-// attention rotates the part's queries and keys, keeps keys and values where asked, and attends.
-func (p *decoderF32) attention(layer int, t *part) {
-	w, width, pos := p.w, p.w.kvWidth(), t.kv.Len()
-	var oldK, oldV []float32
-	if pos > 0 {
-		oldK = t.kv.k32[layer*t.kv.room*width:][:pos*width]
-		oldV = t.kv.v32[layer*t.kv.room*width:][:pos*width]
+// attend rotates the part's queries and keys by their positions, keeps keys and values where asked, and attends.
+func (p *decoderF32) attend(layer int, t *part) {
+	w, n, pos, width := p.w, len(t.tokens), t.kv.Len(), p.w.kvWidth()
+	own := kernels.KV[float32]{Len: n, K: p.k[t.row*width:], V: p.v[t.row*width:]}
+	q := p.q[t.row*w.d:]
+	w.rope.Apply(p.tier, q, w.d, n, w.heads, pos)
+	w.rope.Apply(p.tier, own.K, width, n, w.kvHeads, pos)
+	var before kernels.KV[float32]
+	if t.kv != nil {
+		at := layer * t.kv.room * width
+		before = kernels.KV[float32]{Len: pos, K: t.kv.k32[at:], V: t.kv.v32[at:]}
 	}
-	ownK, ownV := p.k[t.row*width:], p.v[t.row*width:]
-	w.rope.Apply(p.tier, p.q[t.row*w.d:], w.d, len(t.tokens), w.heads, pos)
-	w.rope.Apply(p.tier, ownK, width, len(t.tokens), w.kvHeads, pos)
 	if t.keep {
-		at := (layer*t.kv.room + pos) * width
-		copy(t.kv.k32[at:], ownK[:len(t.tokens)*width])
-		copy(t.kv.v32[at:], ownV[:len(t.tokens)*width])
+		copy(before.K[pos*width:], own.K[:n*width])
+		copy(before.V[pos*width:], own.V[:n*width])
 	}
-	for i := range t.tokens {
-		for h := range w.heads {
-			at := (t.row+i)*w.d + h*w.headDim
-			p.attend(p.att[at:at+w.headDim], p.q[at:at+w.headDim], h/(w.heads/w.kvHeads)*w.headDim,
-				[2][]float32{oldK, ownK[:(i+1)*width]}, [2][]float32{oldV, ownV[:(i+1)*width]})
-		}
-	}
-}
-
-// attend sets out to the values weighted by softmax(q·k/√headDim) over the keys, which lie in two runs; head is the
-// offset of the key head in a row.
-func (p *decoderF32) attend(out, q []float32, head int, keys, values [2][]float32) {
-	width, dim := p.w.kvWidth(), p.w.headDim
-	scale := float32(1 / math.Sqrt(float64(dim)))
-	scores := p.scores[:0]
-	for _, run := range keys {
-		for ; len(run) > 0; run = run[width:] {
-			scores = append(scores, kernels.Dot(p.tier, q, run[head:head+dim])*scale)
-		}
-	}
-	kernels.Softmax(scores)
-	clear(out)
-	n := 0
-	for _, run := range values {
-		for ; len(run) > 0; run = run[width:] {
-			for i, v := range run[head : head+dim] {
-				out[i] += float32(scores[n] * v)
-			}
-			n++
-		}
-	}
+	kernels.Attend(p.attention, p.att[t.row*w.d:], w.d, q, w.d, n, before, own)
 }
 
 // headLogits calls use with the logits [vocab] of each row of x [m, d].

@@ -141,10 +141,7 @@ type decoderInt8 struct {
 
 func (w *weightsInt8) newPass(tier kernels.Tier, rows int) pass {
 	return &decoderInt8{
-		w: w, tier: tier,
-		attention: kernels.NewAttention(kernels.AttentionOptions{
-			Tier: tier, Heads: w.heads, KVHeads: w.kvHeads, Dim: w.headDim, Causal: true,
-		}),
+		w: w, tier: tier, attention: newAttention(w.decoderShape, tier),
 		x: make([]float32, rows*w.d), qkv: make([]float32, rows*(w.d+2*w.kvWidth())), att: make([]float32, rows*w.d),
 		k: make([]kernels.BF16, rows*w.kvWidth()), v: make([]kernels.BF16, rows*w.kvWidth()),
 		narrow: kernels.NewRows(tier, rows, w.d), wide: kernels.NewRows(tier, rows, w.ffn),

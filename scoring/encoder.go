@@ -70,7 +70,7 @@ func LoadEncoder(f *gguf.File, o EncoderOptions) (*Encoder, error) {
 	e := &Encoder{shape: shape, options: o, limit: min(maxEncoderTokens, shape.context), idle: make(chan encoderPass, o.Workers)}
 	var vocabulary sync.WaitGroup
 	var vocabularyErr error
-	vocabulary.Go(func() { e.words, vocabularyErr = loadWordPiece(f) })
+	vocabulary.Go(func() { e.words, vocabularyErr = loadWordPiece(f, shape.vocab) })
 	if o.Precision == F32 {
 		e.weights, err = loadEncoderF32(f, shape, o.Workers)
 	} else {
@@ -86,7 +86,7 @@ func LoadEncoder(f *gguf.File, o EncoderOptions) (*Encoder, error) {
 	return e, nil
 }
 
-func loadWordPiece(f *gguf.File) (*tokenizer.WordPiece, error) {
+func loadWordPiece(f *gguf.File, vocab int) (*tokenizer.WordPiece, error) {
 	tokens, err := f.Texts("tokenizer.ggml.tokens")
 	if err != nil {
 		return nil, err
@@ -94,6 +94,9 @@ func loadWordPiece(f *gguf.File) (*tokenizer.WordPiece, error) {
 	types, err := f.Ints("tokenizer.ggml.token_type")
 	if err != nil {
 		return nil, err
+	}
+	if len(tokens) > vocab {
+		return nil, fmt.Errorf("%d tokens for %d embeddings", len(tokens), vocab)
 	}
 	return tokenizer.NewWordPiece(tokens, types)
 }
@@ -115,8 +118,11 @@ func encoderShapeOf(f *gguf.File) (encoderShape, error) {
 			return s, err
 		}
 	}
-	if s.d%s.heads != 0 {
-		return s, fmt.Errorf("%d heads do not divide a width of %d", s.heads, s.d)
+	if s.depth > len(f.Tensors) {
+		return s, fmt.Errorf("%d layers in a file of %d tensors", s.depth, len(f.Tensors))
+	}
+	if s.d%s.heads != 0 || s.d/s.heads%headMultiple != 0 {
+		return s, fmt.Errorf("%d heads do not divide a width of %d into multiples of %d", s.heads, s.d, headMultiple)
 	}
 	s.headDim = s.d / s.heads
 	const meanPooling = 1
@@ -235,4 +241,19 @@ func meanPool(x []float32, d int) []float32 {
 		unit[i] = float32(v / math.Sqrt(square))
 	}
 	return unit
+}
+
+func (s encoderShape) newAttention(tier kernels.Tier) *kernels.Attention {
+	return kernels.NewAttention(kernels.AttentionOptions{Tier: tier, Heads: s.heads, KVHeads: s.heads, Dim: s.headDim})
+}
+
+// attendTexts lets the rows of each text attend to each other; ends[i] is the row after the i-th text's last. All rows are
+// of d values.
+func attendTexts(a *kernels.Attention, out, q, k, v []float32, ends []int, d int) {
+	row := 0
+	for _, end := range ends {
+		at, n := row*d, end-row
+		kernels.Attend(a, out[at:], d, q[at:], d, n, kernels.KV[float32]{Len: n, K: k[at:], V: v[at:]})
+		row = end
+	}
 }

@@ -3,7 +3,6 @@ package scoring
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/scoring/gguf"
@@ -138,19 +137,18 @@ func loadEncoderF32(f *gguf.File, s encoderShape, workers int) (encoderWeights, 
 
 // encoderF32 is BERT in f32 throughout (Devlin et al. 2019): the oracle.
 type encoderF32 struct {
-	w    *encoderF32Weights
-	tier kernels.Tier
+	w         *encoderF32Weights
+	tier      kernels.Tier
+	attention *kernels.Attention
 	// Rows of the pack: residual stream, its projections and attention's output [m, d], and the inner rows [m, ffn].
 	x, q, k, v, att, inner []float32
-	scores                 []float32
 }
 
 func (w *encoderF32Weights) newPass(tier kernels.Tier, rows int) encoderPass {
 	buffer := func(n int) []float32 { return make([]float32, rows*n) }
 	return &encoderF32{
-		w: w, tier: tier,
+		w: w, tier: tier, attention: w.newAttention(tier),
 		x: buffer(w.d), q: buffer(w.d), k: buffer(w.d), v: buffer(w.d), att: buffer(w.d), inner: buffer(w.ffn),
-		scores: make([]float32, w.context),
 	}
 }
 
@@ -167,11 +165,7 @@ func (p *encoderF32) layers(ctx context.Context, ids []int32, ends []int) ([]flo
 		p.linear(p.q, x, l.q, m)
 		p.linear(p.k, x, l.k, m)
 		p.linear(p.v, x, l.v, m)
-		row := 0
-		for _, end := range ends {
-			p.attention(row, end)
-			row = end
-		}
+		attendTexts(p.attention, p.att, p.q, p.k, p.v, ends, w.d)
 		p.linear(p.q, p.att, l.o, m)
 		kernels.Add(x, p.q[:m*w.d])
 		kernels.LayerNorm(x, x, l.attnNorm.weight, l.attnNorm.bias, m, w.eps)
@@ -188,26 +182,4 @@ func (p *encoderF32) linear(y, x []float32, l linearF32, m int) {
 	n := len(l.bias)
 	kernels.MatMul(p.tier, y, x, l.weight, m, n, len(l.weight)/n)
 	kernels.AddBias(y, l.bias, m)
-}
-
-// attention lets the rows of one text, from to end, attend to each other.
-func (p *encoderF32) attention(from, end int) {
-	d, dim := p.w.d, p.w.headDim
-	scale := float32(1 / math.Sqrt(float64(dim)))
-	scores := p.scores[:end-from]
-	for r := from; r < end; r++ {
-		for h := 0; h < d; h += dim {
-			for j := range scores {
-				scores[j] = kernels.Dot(p.tier, p.q[r*d+h:r*d+h+dim], p.k[(from+j)*d+h:][:dim]) * scale
-			}
-			kernels.Softmax(scores)
-			out := p.att[r*d+h : r*d+h+dim]
-			clear(out)
-			for j, s := range scores {
-				for c, v := range p.v[(from+j)*d+h:][:dim] {
-					out[c] += float32(s * v)
-				}
-			}
-		}
-	}
 }

@@ -41,9 +41,8 @@ type encoderInt8 struct {
 func (w *encoderInt8Weights) newPass(tier kernels.Tier, rows int) encoderPass {
 	buffer := func() []float32 { return make([]float32, rows*w.d) }
 	return &encoderInt8{
-		w: w, tier: tier,
-		attention: kernels.NewAttention(kernels.AttentionOptions{Tier: tier, Heads: w.heads, KVHeads: w.heads, Dim: w.headDim}),
-		x:         buffer(), q: buffer(), k: buffer(), v: buffer(), att: buffer(),
+		w: w, tier: tier, attention: w.newAttention(tier),
+		x: buffer(), q: buffer(), k: buffer(), v: buffer(), att: buffer(),
 		narrow: kernels.NewRows(tier, rows, w.d), wide: kernels.NewRows(tier, rows, w.ffn),
 	}
 }
@@ -61,13 +60,7 @@ func (p *encoderInt8) layers(ctx context.Context, ids []int32, ends []int) ([]fl
 		l.q.MulTo(p.q, w.d, p.narrow, m)
 		l.k.MulTo(p.k, w.d, p.narrow, m)
 		l.v.MulTo(p.v, w.d, p.narrow, m)
-		row := 0
-		for _, end := range ends {
-			at, n := row*w.d, end-row
-			own := kernels.KV[float32]{Len: n, K: p.k[at:], V: p.v[at:]}
-			kernels.Attend(p.attention, p.att[at:], w.d, p.q[at:], w.d, n, own)
-			row = end
-		}
+		attendTexts(p.attention, p.att, p.q, p.k, p.v, ends, w.d)
 		p.narrow.Quantize(p.att, m)
 		l.o.MulAdd(x, w.d, p.narrow, m)
 		p.narrow.LayerNorm(x, m, l.attnNorm.weight, l.attnNorm.bias, w.eps)

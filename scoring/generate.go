@@ -133,7 +133,7 @@ func (a *answer) advance() (stopped bool, err error) {
 
 // flush emits the text up to the offset end.
 func (a *answer) flush(end int) error {
-	text := strings.ToValidUTF8(string(a.bytes[a.sent:end]), "\ufffd")
+	text := string([]rune(string(a.bytes[a.sent:end]))) // each byte that is no UTF-8 becomes U+FFFD
 	a.sent = end
 	a.text.WriteString(text)
 	if text == "" || a.emit == nil {

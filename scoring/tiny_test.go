@@ -1,0 +1,283 @@
+package scoring_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/pith-llm/pith/kernels"
+	"github.com/pith-llm/pith/scoring"
+	"github.com/pith-llm/pith/scoring/gguf"
+	"github.com/pith-llm/pith/scoring/gguf/gguftest"
+)
+
+// tiny is a seeded decoder small enough for plain float64 code. Its width of 96 gives the rotation three parts and its
+// feed-forward width of 160 gives five Hadamard blocks.
+type tiny struct {
+	layers, d, ffn, heads, kvHeads, context int
+	base, eps                               float64
+	tensors                                 map[string][]float32
+	tokens                                  []string
+	file                                    string
+}
+
+func newTiny() *tiny { return newTinyWith("", 0) }
+
+// newTinyWith makes the file state value for one key, whatever the tensors are.
+func newTinyWith(key string, value uint32) *tiny {
+	n := &tiny{layers: 3, d: 96, ffn: 160, heads: 6, kvHeads: 2, context: 1200, base: 10000, eps: 1e-5, tensors: map[string][]float32{}}
+	r := rand.New(rand.NewPCG(3, 14))
+	var b gguftest.Builder
+	b.Set("general.architecture", "llama")
+	for k, v := range map[string]int{
+		"llama.block_count": n.layers, "llama.context_length": n.context, "llama.embedding_length": n.d,
+		"llama.feed_forward_length": n.ffn, "llama.attention.head_count": n.heads, "llama.attention.head_count_kv": n.kvHeads,
+	} {
+		if k == key {
+			v = int(value)
+		}
+		b.Set(k, uint32(v))
+	}
+	b.Set("llama.rope.freq_base", float32(n.base))
+	b.Set("llama.attention.layer_norm_rms_epsilon", float32(n.eps))
+	n.tokens = byteTokens()
+	types := make([]int32, len(n.tokens))
+	for i, token := range n.tokens {
+		types[i] = 1
+		if strings.HasPrefix(token, "<|") {
+			types[i] = 3
+		}
+	}
+	b.Set("tokenizer.ggml.tokens", n.tokens)
+	b.Set("tokenizer.ggml.token_type", types)
+	b.Set("tokenizer.ggml.merges", []string{"a b"})
+	b.Set("tokenizer.ggml.pre", "smollm")
+	b.Set("tokenizer.ggml.eos_token_id", uint32(len(n.tokens)-1))
+	b.Set("tokenizer.chat_template", "<|im_start|><|im_end|>")
+	add := func(name string, scale, offset float64, shape ...int) {
+		size := 1
+		for _, s := range shape {
+			size *= s
+		}
+		x := make([]float32, size)
+		for i := range x {
+			x[i] = float32(offset + scale*r.NormFloat64())
+		}
+		n.tensors[name] = x
+		b.F32(name, x, shape...)
+	}
+	kv, d := n.d/n.heads*n.kvHeads, float64(n.d)
+	add("token_embd.weight", 1, 0, len(n.tokens), n.d)
+	add("output_norm.weight", 0.2, 1, n.d)
+	add("output.weight", 1/math.Sqrt(d), 0, len(n.tokens), n.d)
+	for i := range n.layers {
+		p := fmt.Sprintf("blk.%d.", i)
+		add(p+"attn_norm.weight", 0.2, 1, n.d)
+		add(p+"attn_q.weight", 1.5/math.Sqrt(d), 0, n.d, n.d)
+		add(p+"attn_k.weight", 1.5/math.Sqrt(d), 0, kv, n.d)
+		add(p+"attn_v.weight", 1/math.Sqrt(d), 0, kv, n.d)
+		add(p+"attn_output.weight", 1/math.Sqrt(d), 0, n.d, n.d)
+		add(p+"ffn_norm.weight", 0.2, 1, n.d)
+		add(p+"ffn_gate.weight", 1/math.Sqrt(d), 0, n.ffn, n.d)
+		add(p+"ffn_up.weight", 1/math.Sqrt(d), 0, n.ffn, n.d)
+		add(p+"ffn_down.weight", 1/math.Sqrt(float64(n.ffn)), 0, n.d, n.ffn)
+	}
+	n.file = b.Data()
+	return n
+}
+
+// byteTokens is a vocabulary of the 256 bytes as GPT-2 spells them, one merge and the special tokens of ChatML.
+func byteTokens() []string {
+	var tokens []string
+	other := rune(256)
+	for b := range rune(256) {
+		if b > ' ' && b < 0x7f || b >= 0xa1 && b != 0xad {
+			tokens = append(tokens, string(b))
+		} else {
+			tokens = append(tokens, string(other))
+			other++
+		}
+	}
+	return append(tokens, "ab", "<|im_start|>", "<|im_end|>")
+}
+
+func (n *tiny) load(t testing.TB, o scoring.LMOptions) *scoring.LM {
+	t.Helper()
+	f, err := gguf.Parse(n.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lm, err := scoring.LoadLM(f, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lm
+}
+
+// random returns token ids of the tiny vocabulary.
+func (n *tiny) random(r *rand.Rand, count int) []int32 {
+	ids := make([]int32, count)
+	for i := range ids {
+		ids[i] = int32(r.IntN(len(n.tokens)))
+	}
+	return ids
+}
+
+// logits is the reference: float64, token by token, as the papers state it. It returns those after each token.
+func (n *tiny) logits(ids []int32) [][]float64 {
+	dim := n.d / n.heads
+	matVec := func(name string, x []float64) []float64 {
+		w := n.tensors[name+".weight"]
+		y := make([]float64, len(w)/len(x))
+		for i := range y {
+			for j, v := range x {
+				y[i] += float64(w[i*len(x)+j]) * v
+			}
+		}
+		return y
+	}
+	norm := func(name string, x []float64) []float64 {
+		y, square := make([]float64, len(x)), 0.0
+		for _, v := range x {
+			square += v * v
+		}
+		for i, v := range x {
+			y[i] = v / math.Sqrt(square/float64(len(x))+n.eps) * float64(n.tensors[name+".weight"][i])
+		}
+		return y
+	}
+	rope := func(x []float64, pos int) {
+		for h := 0; h < len(x); h += dim {
+			for i := 0; i < dim; i += 2 {
+				angle := float64(pos) * math.Pow(n.base, -float64(i)/float64(dim))
+				a, b := x[h+i], x[h+i+1]
+				x[h+i], x[h+i+1] = a*math.Cos(angle)-b*math.Sin(angle), a*math.Sin(angle)+b*math.Cos(angle)
+			}
+		}
+	}
+	add := func(x, y []float64) {
+		for i := range x {
+			x[i] += y[i]
+		}
+	}
+	keys, values := make([][][]float64, n.layers), make([][][]float64, n.layers)
+	var out [][]float64
+	for pos, id := range ids {
+		x := make([]float64, n.d)
+		for i := range x {
+			x[i] = float64(n.tensors["token_embd.weight"][int(id)*n.d+i])
+		}
+		for l := range n.layers {
+			p := fmt.Sprintf("blk.%d.", l)
+			h := norm(p+"attn_norm", x)
+			q, k := matVec(p+"attn_q", h), matVec(p+"attn_k", h)
+			rope(q, pos)
+			rope(k, pos)
+			keys[l], values[l] = append(keys[l], k), append(values[l], matVec(p+"attn_v", h))
+			att := make([]float64, n.d)
+			for head := range n.heads {
+				at := head / (n.heads / n.kvHeads) * dim
+				weights, sum := make([]float64, pos+1), 0.0
+				for j := range weights {
+					for i := range dim {
+						weights[j] += q[head*dim+i] * keys[l][j][at+i]
+					}
+					weights[j] = math.Exp(weights[j] / math.Sqrt(float64(dim)))
+					sum += weights[j]
+				}
+				for j, w := range weights {
+					for i := range dim {
+						att[head*dim+i] += w / sum * values[l][j][at+i]
+					}
+				}
+			}
+			add(x, matVec(p+"attn_output", att))
+			h = norm(p+"ffn_norm", x)
+			gate, up := matVec(p+"ffn_gate", h), matVec(p+"ffn_up", h)
+			for i, g := range gate {
+				gate[i] = g / (1 + math.Exp(-g)) * up[i]
+			}
+			add(x, matVec(p+"ffn_down", gate))
+		}
+		out = append(out, matVec("output", norm("output_norm", x)))
+	}
+	return out
+}
+
+// logProbs returns the log-probabilities of ids[1:].
+func (n *tiny) logProbs(ids []int32) []float32 {
+	logits := n.logits(ids)
+	out := make([]float32, len(ids)-1)
+	for i := range out {
+		sum := 0.0
+		for _, l := range logits[i] {
+			sum += math.Exp(l)
+		}
+		out[i] = float32(logits[i][ids[i+1]] - math.Log(sum))
+	}
+	return out
+}
+
+func TestTinyNetworkAgainstFloat64(t *testing.T) {
+	n := newTiny()
+	ids := n.random(rand.New(rand.NewPCG(1, 2)), 120)
+	want := n.logProbs(ids)
+	for _, tier := range kernels.Supported() {
+		for _, c := range []struct {
+			precision   scoring.Precision
+			worst, mean float64
+		}{
+			{scoring.F32, 2e-5, 5e-6},
+			{scoring.Int8, 0.3, 0.05},
+		} {
+			lm := n.load(t, scoring.LMOptions{Precision: c.precision, Tier: tier, Workers: 1})
+			results, err := lm.LogProbs(t.Context(), []scoring.Sequence{{Tokens: ids, From: 1}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := results[0].LogProbs
+			var mean float64
+			for i := range got {
+				mean += math.Abs(float64(got[i])-float64(want[i])) / float64(len(got))
+			}
+			if d := worst(got, want); !(d <= c.worst && mean <= c.mean) {
+				t.Errorf("%v %v: off by %g at worst, %g on average", tier, c.precision, d, mean)
+			}
+		}
+	}
+}
+
+func TestTinyNetworkGreedy(t *testing.T) {
+	n := newTiny()
+	lm := n.load(t, scoring.LMOptions{Precision: scoring.F32, Tier: kernels.Best(), Workers: 1})
+	prompt := n.random(rand.New(rand.NewPCG(5, 6)), 10)
+	ids := append([]int32(nil), prompt...)
+	end := int32(len(n.tokens) - 1)
+	for range 20 {
+		logits := n.logits(ids)
+		best := 0
+		for i, l := range logits[len(ids)-1] {
+			if l > logits[len(ids)-1][best] {
+				best = i
+			}
+		}
+		if int32(best) == end {
+			break
+		}
+		ids = append(ids, int32(best))
+	}
+	want := string([]rune(string(lm.Tokenizer().DecodeBytes(nil, ids[len(prompt):]))))
+	var parts []string
+	got, err := lm.Generate(t.Context(), scoring.GenerateOptions{Prompt: prompt, MaxTokens: 20}, func(text string) error {
+		parts = append(parts, text)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Text != want || strings.Join(parts, "") != want {
+		t.Errorf("generated %q in parts %q, want %q", got.Text, parts, want)
+	}
+}

@@ -40,7 +40,7 @@ const queryRows = 6
 
 // NewAttention returns the memory for sequences of any length.
 func NewAttention(o AttentionOptions) *Attention {
-	check(o.Tier.Supported(), "NewAttention: tier %v is not supported here", o.Tier)
+	o.Tier.mustBeSupported()
 	check(o.KVHeads > 0 && o.Heads%o.KVHeads == 0, "NewAttention: %d heads over %d", o.Heads, o.KVHeads)
 	check(o.Dim > 0 && o.Dim%16 == 0, "NewAttention: head size %d", o.Dim)
 	return &Attention{

@@ -77,9 +77,7 @@ func LayerNorm(dst, x, weight, bias []float32, m int, eps float32) {
 // SwiGLU writes dst = silu(gate)*up, element by element, where silu(g) = g/(1+exp(-g)) (Shazeer 2020). dst may be gate
 // or up.
 func SwiGLU(t Tier, dst, gate, up []float32) {
-	if len(gate) != len(dst) || len(up) != len(dst) {
-		badLen("SwiGLU", min(len(gate), len(up)), len(dst))
-	}
+	check(len(gate) == len(dst) && len(up) == len(dst), "SwiGLU: lengths %d, %d, %d", len(dst), len(gate), len(up))
 	swiGLU(t, dst, len(dst), gate, up, len(dst), len(dst), 1)
 }
 

@@ -2,17 +2,13 @@ package kernels
 
 // Dot returns the sum of a[i]*b[i]. The slices have equal length; the sum of none is 0.
 func Dot(t Tier, a, b []float32) float32 {
-	if len(a) != len(b) {
-		badLen("Dot", len(b), len(a))
-	}
+	check(len(a) == len(b), "Dot: lengths %d and %d", len(a), len(b))
 	return dot(t, a, b)
 }
 
 // MatMul writes y = x wᵀ: y [m, n], x [m, k], w [n, k], all row-major and not overlapping.
 func MatMul(t Tier, y, x, w []float32, m, n, k int) {
-	if len(y) < m*n || len(x) < m*k || len(w) < n*k {
-		badLen("MatMul", min(len(y)-m*n, len(x)-m*k, len(w)-n*k), 0)
-	}
+	check(len(y) >= m*n && len(x) >= m*k && len(w) >= n*k, "MatMul: lengths %d, %d, %d for m=%d n=%d k=%d", len(y), len(x), len(w), m, n, k)
 	if m > 0 && n > 0 {
 		matMul(t, y, x, w, m, n, k)
 	}
@@ -20,9 +16,7 @@ func MatMul(t Tier, y, x, w []float32, m, n, k int) {
 
 // Add adds x to y, element by element.
 func Add(y, x []float32) {
-	if len(y) != len(x) {
-		badLen("Add", len(x), len(y))
-	}
+	check(len(y) == len(x), "Add: lengths %d and %d", len(y), len(x))
 	for i, v := range x {
 		y[i] += v
 	}
@@ -45,10 +39,6 @@ func ArgMax(x []float32) int {
 		}
 	}
 	return best
-}
-
-func badLen(name string, got, want int) {
-	check(false, "%s: length %d, want %d", name, got, want)
 }
 
 // dotGeneric keeps four sums so that the additions do not wait for each other. The conversions stop the compiler from

@@ -47,6 +47,9 @@ TEXT ·gemmVNNI(SB), NOSPLIT, $0-88
 	MOVQ blocks+72(FP), DI
 	SHLQ $2, R8
 	SHLQ $2, R13
+	MOVQ R13, R14 // the next panel, brought to the second-level cache a line at a time
+	SHLQ $6, R14
+	ADDQ b+24(FP), R14
 block:
 	MOVQ b+24(FP), BX
 	MOVQ k4+32(FP), CX
@@ -67,9 +70,11 @@ block:
 	PCALIGN $64
 loop:
 	STEP(0)
+	PREFETCHT1 (R14)
 	STEP(1)
 	STEP(2)
 	STEP(3)
+	ADDQ $64, R14
 	ADDQ $16, SI
 	ADDQ $16, R12
 	ADDQ $1024, BX

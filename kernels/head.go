@@ -8,7 +8,7 @@ func (w *Matrix) LogProbs(out []float32, x *Rows, targets []int32, m int) {
 	w.fits(x, m)
 	check(len(out) >= m && len(targets) >= m, "LogProbs: %d outputs and %d targets for %d rows", len(out), len(targets), m)
 	for _, t := range targets[:m] {
-		check(t >= 0 && int(t) < w.n, "LogProbs: target %d of %d", t, w.n)
+		check(t >= 0 && int(t) < w.n, "LogProbs: target %d of %d", int(t), w.n)
 	}
 	width := w.shape.panel
 	for r0 := 0; r0 < m; r0 += stripRows {

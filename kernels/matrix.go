@@ -40,7 +40,7 @@ func QuantizeRows(w []float32, n, k int) (q []int8, scale []float32) {
 
 // Pack lays out the int8 weights q [n, k] (-127..127) with their scales [n] for tier t. It copies both.
 func Pack(t Tier, q []int8, scale []float32, n, k int) *Matrix {
-	check(t.Supported(), "Pack: tier %v is not supported here", t)
+	t.mustBeSupported()
 	check(len(q) == n*k && len(scale) == n, "Pack: %d weights and %d scales, want %d x %d", len(q), len(scale), n, k)
 	s := t.shape()
 	np := roundUp(n, s.panel)
@@ -86,7 +86,8 @@ func (w *Matrix) mul(y []float32, ldy int, x *Rows, m int, add bool) {
 }
 
 func (w *Matrix) fits(x *Rows, m int) {
-	check(x.tier == w.tier && x.k == w.k, "Matrix: %v rows of %d into a %v matrix of %d inputs", x.tier, x.k, w.tier, w.k)
+	check(x.tier == w.tier, "Matrix: rows for tier %d, matrix for tier %d", int(x.tier), int(w.tier))
+	check(x.k == w.k, "Matrix: rows of %d values, %d inputs", x.k, w.k)
 	check(m >= 0 && m <= x.cap, "Matrix: %d rows of %d", m, x.cap)
 }
 

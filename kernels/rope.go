@@ -58,9 +58,7 @@ func (b BF16) Float32() float32 { return math.Float32frombits(uint32(b) << 16) }
 
 // ToBF16 rounds src to the nearest BF16, ties to even; NaN stays NaN. The slices have equal length.
 func ToBF16(t Tier, dst []BF16, src []float32) {
-	if len(dst) != len(src) {
-		badLen("ToBF16", len(src), len(dst))
-	}
+	check(len(dst) == len(src), "ToBF16: lengths %d and %d", len(dst), len(src))
 	toBF16(t, dst, src)
 }
 

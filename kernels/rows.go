@@ -32,7 +32,7 @@ const laneSums = 16
 
 // NewRows makes room for rows of k values; all buffers are allocated here.
 func NewRows(t Tier, rows, k int) *Rows {
-	check(t.Supported(), "NewRows: tier %v is not supported here", t)
+	t.mustBeSupported()
 	s := t.shape()
 	x := &Rows{tier: t, shape: s, cap: rows, k: k, kp: roundUp(k, s.group)}
 	rp := roundUp(rows, s.rows)

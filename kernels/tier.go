@@ -95,8 +95,20 @@ func (t Tier) shape() shape {
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
-func check(ok bool, format string, args ...any) {
-	if !ok {
-		panic("kernels: " + fmt.Sprintf(format, args...))
+// check panics with a text about args unless ok. The numbers are boxed only then, so that a check costs no allocation.
+func check(ok bool, format string, args ...int) {
+	if ok {
+		return
+	}
+	boxed := make([]any, len(args))
+	for i, a := range args {
+		boxed[i] = a
+	}
+	panic("kernels: " + fmt.Sprintf(format, boxed...))
+}
+
+func (t Tier) mustBeSupported() {
+	if !t.Supported() {
+		panic(fmt.Sprintf("kernels: tier %v is not supported on this machine", t))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -247,13 +248,8 @@ func isHop(key []byte, named []string) bool {
 		"host", "content-length", "expect":
 		return true
 	default:
-		for _, option := range named {
-			if name == option {
-				return true
-			}
-		}
+		return slices.Contains(named, name)
 	}
-	return false
 }
 
 // connectionOptions are the headers that a Connection header declares to belong to the connection.

@@ -3,41 +3,26 @@ package proxy
 import (
 	"container/list"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/pith-llm/pith/cache"
 	"github.com/pith-llm/pith/compressors"
 )
 
-// memoKey identifies a turn's compression by content: its query, its texts and its budget.
-type memoKey [sha256.Size]byte
-
-// keyOf hashes the input part by part, each with its length, so that no two inputs collide by their seams.
-func keyOf(in compressors.Input) memoKey {
-	h := sha256.New()
-	var n [8]byte
-	number := func(v uint64) {
-		binary.LittleEndian.PutUint64(n[:], v)
-		h.Write(n[:])
-	}
-	part := func(s string) {
-		number(uint64(len(s)))
-		h.Write([]byte(s))
-	}
-	part(in.Query)
-	number(uint64(in.Budget.Tokens))
-	number(math.Float64bits(in.Budget.Rate))
+// keyOf identifies a turn's compression by content: its query, its budget and its texts.
+func keyOf(in compressors.Input) cache.Key {
+	key := cache.NewKey("turn").
+		Text("query", in.Query).
+		Int("tokens", in.Budget.Tokens).
+		Text("rate", strconv.FormatFloat(in.Budget.Rate, 'g', -1, 64))
 	for _, text := range in.Texts {
-		part(text.Name)
-		part(text.Language)
-		part(text.Content)
+		key.Text("name", text.Name).Text("language", text.Language).Text("content", text.Content)
 	}
-	return memoKey(h.Sum(nil))
+	return key.Sum()
 }
 
 // outcome is what became of a turn: a result, or the error for which its texts stay as they are.
@@ -48,9 +33,10 @@ type outcome struct {
 	cached bool
 }
 
-// memo remembers the outcomes of turns, the failures among them: a turn that was once forwarded as it was stays so for
-// as long as the memo holds it, since changing it later would break the prefix that the upstream has cached. Forgetting
-// costs time and one such break, never a wrong byte. Compressions of the same turn in flight share the work.
+// memo remembers the outcomes of turns, the failures among them. It is a plain list by last use, not cache.Cache: an
+// admission policy that drops what it has seen once would drop the failures. A failure must be held, because a
+// turn that was once forwarded as it was has to stay so: changing it later breaks the prefix that the upstream has
+// cached. Forgetting costs time and one such break, never a wrong byte. Compressions of the same turn in flight share the work.
 type memo struct {
 	limit    int           // bytes
 	deadline time.Duration // of one compression
@@ -58,13 +44,13 @@ type memo struct {
 
 	mu      sync.Mutex
 	bytes   int
-	entries map[memoKey]*list.Element
+	entries map[cache.Key]*list.Element
 	recent  list.List // of *memoEntry, the latest used in front
-	flights map[memoKey]*flight
+	flights map[cache.Key]*flight
 }
 
 type memoEntry struct {
-	key     memoKey
+	key     cache.Key
 	outcome outcome
 	bytes   int
 }
@@ -84,13 +70,13 @@ var (
 )
 
 func newMemo(limit int, deadline time.Duration, compute func(context.Context, compressors.Input) (compressors.Result, error)) *memo {
-	return &memo{limit: limit, deadline: deadline, compute: compute, entries: map[memoKey]*list.Element{}, flights: map[memoKey]*flight{}}
+	return &memo{limit: limit, deadline: deadline, compute: compute, entries: map[cache.Key]*list.Element{}, flights: map[cache.Key]*flight{}}
 }
 
 // do returns the outcome of a turn, from memory, from a compression under way, or by compressing. When ctx passes its
 // deadline first the turn counts as failed from then on; when ctx is cancelled because nobody waits for the answer any
 // more, nothing is remembered.
-func (m *memo) do(ctx context.Context, in compressors.Input) (memoKey, outcome) {
+func (m *memo) do(ctx context.Context, in compressors.Input) (cache.Key, outcome) {
 	key := keyOf(in)
 	m.mu.Lock()
 	if e, ok := m.entries[key]; ok {
@@ -131,7 +117,7 @@ func (m *memo) do(ctx context.Context, in compressors.Input) (memoKey, outcome) 
 }
 
 // gaveUp is the outcome for a request whose context has ended.
-func (m *memo) gaveUp(ctx context.Context, key memoKey) outcome {
+func (m *memo) gaveUp(ctx context.Context, key cache.Key) outcome {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return outcome{err: ctx.Err()}
 	}
@@ -140,7 +126,7 @@ func (m *memo) gaveUp(ctx context.Context, key memoKey) outcome {
 }
 
 // fly runs one compression and hands its outcome to all who wait.
-func (m *memo) fly(ctx context.Context, key memoKey, f *flight, in compressors.Input) {
+func (m *memo) fly(ctx context.Context, key cache.Key, f *flight, in compressors.Input) {
 	defer f.cancel()
 	var out outcome
 	func() {
@@ -178,7 +164,7 @@ func (m *memo) fly(ctx context.Context, key memoKey, f *flight, in compressors.I
 }
 
 // fail settles that a turn stays as it is.
-func (m *memo) fail(key memoKey, err error) {
+func (m *memo) fail(key cache.Key, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e, ok := m.entries[key]; ok {
@@ -188,7 +174,7 @@ func (m *memo) fail(key memoKey, err error) {
 }
 
 // put remembers an outcome and forgets the longest unused ones beyond the limit. m.mu is held.
-func (m *memo) put(key memoKey, out outcome) {
+func (m *memo) put(key cache.Key, out outcome) {
 	entry := &memoEntry{key: key, outcome: out, bytes: 256}
 	for _, text := range out.result.Texts {
 		entry.bytes += len(text.Output) + 64*len(text.Parts) + 160*len(text.Segments)

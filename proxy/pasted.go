@@ -419,15 +419,22 @@ func childName(content string) string {
 // documents takes a run of documents, each under a line "Document [1](Title: ...)", from at on, and returns the offset
 // behind the last. Documents hold no blank line unless one that is followed by another document does.
 func (f *finder) documents(at, end int) int {
-	loose := false          // a document with a blank line inside
-	previous, last := 0, at // behind the last heading, behind its line
+	type document struct {
+		line, body int
+		title      string
+	}
+	var found []document
+	loose := false // a document with a blank line inside
+	last := at
 	for line := at; line < end; {
 		next := lineEndAt(f.text, line, end)
-		if body, ok := documentHeading(f.text[line:next]); ok {
-			if _, _, blank := paragraphBreak(strings.TrimSpace(f.text[previous:line])); line > at && blank {
-				loose = true
+		if title, body, ok := documentHeading(f.text[line:next]); ok {
+			if n := len(found); n > 0 {
+				_, _, blank := paragraphBreak(strings.TrimSpace(f.text[found[n-1].body:line]))
+				loose = loose || blank
 			}
-			previous, last = line+body, next
+			found = append(found, document{line, line + body, title})
+			last = next
 		} else if line == at {
 			return 0
 		}
@@ -440,21 +447,26 @@ func (f *finder) documents(at, end int) int {
 	} else if n, _, ok := paragraphBreak(f.text[last-1 : end]); ok {
 		stop = last - 1 + n
 	}
-	// One region: documents are short, and their heading lines go and stay with them.
-	f.add(region{start: at, end: stop})
+	for i, d := range found {
+		until := stop
+		if i+1 < len(found) {
+			until = found[i+1].line
+		}
+		f.add(region{start: d.body, end: until, name: d.title})
+	}
 	return stop
 }
 
-// documentHeading returns where the text begins behind a line's "Document [1](Title: ...)".
-func documentHeading(line string) (body int, ok bool) {
-	trimmed := strings.TrimLeft(line, " \t")
-	rest, ok := strings.CutPrefix(trimmed, "Document [")
+// documentHeading reads a line that begins with "Document [1](Title: ...)": the title, and where the text begins
+// behind it.
+func documentHeading(line string) (title string, body int, ok bool) {
+	rest, ok := strings.CutPrefix(strings.TrimLeft(line, " \t"), "Document [")
 	if !ok {
-		return 0, false
+		return "", 0, false
 	}
 	digits := strings.TrimLeft(rest, "0123456789")
 	if len(digits) == len(rest) || !strings.HasPrefix(digits, "]") {
-		return 0, false
+		return "", 0, false
 	}
 	rest = digits[1:]
 	if strings.HasPrefix(rest, "(") {
@@ -467,10 +479,11 @@ func documentHeading(line string) (body int, ok bool) {
 				depth--
 			}
 			if depth == 0 {
+				title = strings.TrimSpace(strings.TrimPrefix(rest[1:i], "Title:"))
 				rest = rest[i+1:]
 				break
 			}
 		}
 	}
-	return len(line) - len(rest), true
+	return title, len(line) - len(strings.TrimLeft(rest, " \t:")), true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/pith-llm/pith/cache"
 	"github.com/pith-llm/pith/compressors"
 )
 
@@ -79,7 +80,7 @@ func (s Skip) String() string {
 type shortened struct {
 	body   []byte // the original if nothing was replaced
 	edited bool
-	keys   []memoKey // of the turns that were edited
+	keys   []cache.Key // of the turns that were edited
 	report Report
 }
 

@@ -22,7 +22,7 @@ func isStale(conn net.Conn) bool {
 	err = access.Read(func(fd uintptr) bool {
 		var b [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		stale = n > 0 || (err != syscall.EAGAIN && err != syscall.EWOULDBLOCK && err != syscall.EINTR) //nolint:errorlint // a raw errno
+		stale = n > 0 || (err != syscall.EAGAIN && err != syscall.EWOULDBLOCK && err != syscall.EINTR)
 		return true
 	})
 	return err != nil || stale

@@ -99,10 +99,20 @@ func parseUpstream(raw string) (*url.URL, error) {
 	return base, nil
 }
 
-// countingConn counts the bytes written, so that a failed request is sent again only if none was.
+// countingConn counts the bytes written, so that a failed request is sent again only if none was, and notes a read that
+// ran out of time, which fasthttp's errors do not tell.
 type countingConn struct {
 	net.Conn
-	written atomic.Int64
+	written  atomic.Int64
+	timedOut atomic.Bool
+}
+
+func (c *countingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		c.timedOut.Store(true)
+	}
+	return n, err
 }
 
 func (c *countingConn) Write(p []byte) (int, error) {
@@ -207,23 +217,13 @@ func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body r
 	x.response.Header.SetNoDefaultContentType(true)
 	if err := x.response.ReadLimitBody(x.reader, 0); err != nil {
 		repeatable := (head.IsGet() || head.IsHead()) && body.stream == nil
-		return x, pooled && repeatable && !isTimeout(err), readFailure(err)
+		// What fasthttp says of a malformed head may quote it, so it is not passed on.
+		if wire(x.conn).timedOut.Load() {
+			return x, false, &failure{fasthttp.StatusGatewayTimeout, "upstream_timeout", errors.New("no answer in time")}
+		}
+		return x, pooled && repeatable, &failure{fasthttp.StatusBadGateway, "upstream_broken", errors.New("the connection broke before an answer")}
 	}
 	return x, false, nil
-}
-
-// readFailure tells a silent upstream from a broken one. What fasthttp says of a malformed head may quote it, so it is
-// not passed on.
-func readFailure(err error) *failure {
-	if isTimeout(err) {
-		return &failure{fasthttp.StatusGatewayTimeout, "upstream_timeout", errors.New("no answer in time")}
-	}
-	return &failure{fasthttp.StatusBadGateway, "upstream_broken", errors.New("the connection broke before an answer")}
-}
-
-func isTimeout(err error) bool {
-	timeout, ok := errors.AsType[net.Error](err)
-	return ok && timeout.Timeout()
 }
 
 // send writes the request, a stream in the background: servers may answer before they have read it all.

@@ -50,7 +50,7 @@ func (c *watchedConn) watch(gone func()) {
 		}(c.pending)
 		return
 	}
-	_ = c.Conn.SetReadDeadline(time.Time{})
+	_ = c.SetReadDeadline(time.Time{})
 	p := &pendingRead{done: make(chan struct{})}
 	c.pending = p
 	go func() {

@@ -46,7 +46,7 @@ type Cache[V any] struct {
 
 // Stats counts what a cache did since it was made.
 type Stats struct {
-	// Hits are values found, Misses values computed, Shared those got from a computation that another caller had begun.
+	// Hits are values found, Misses values computed (by Do, or handed to Put), Shared those got from a computation that another caller had begun.
 	Hits, Misses, Shared int64
 	// Evictions are values dropped to make room or by Close, Rejections values not stored.
 	Evictions, Rejections int64
@@ -167,6 +167,15 @@ func (c *Cache[V]) Do(ctx context.Context, key Key, cost func(V) int64, compute 
 			return Ref[V]{}, ctx.Err()
 		}
 	}
+}
+
+// Put offers a value to the store that was computed outside Do, such as in a batch.
+func (c *Cache[V]) Put(key Key, value V, cost int64) {
+	c.misses.Add(1)
+	e := &entry[V]{key: key, value: value, cost: cost}
+	e.holders.Store(1)
+	c.keep(e)
+	c.release(e)
 }
 
 // lead computes the value of key for all who wait for f. If compute panics, they start again.

@@ -1,0 +1,210 @@
+package scoring
+
+import (
+	"math"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The parameters of BM25: how soon repetition stops counting, and how much length does (the usual middle values).
+const (
+	bm25K1 = 1.2
+	bm25B  = 0.75
+)
+
+// BM25 returns how well each document matches the query by the words that they share: Okapi BM25 (Robertson and Zaragoza
+// 2009, "The Probabilistic Relevance Framework: BM25 and Beyond", equation 3.15) with k1 1.2 and b 0.75, document
+// frequencies from these documents alone, in the form that is never negative (ln(1 + (N-n+0.5)/(n+0.5))), and each distinct
+// word of the query counted once.
+//
+// Words are those of Words: identifiers whole and in parts, so that "parse config" finds parseConfig and parse_config.
+func BM25(query string, documents []string) []float64 {
+	terms := map[string]int{} // word of the query -> its column
+	var order []string
+	eachWord(query, func(word []byte) {
+		if _, ok := terms[string(word)]; !ok {
+			terms[string(word)] = len(order)
+			order = append(order, string(word))
+		}
+	})
+	counts := make([]int32, len(documents)*len(order)) // [document, term]
+	lengths := make([]float64, len(documents))
+	total := 0.0
+	for i, text := range documents {
+		row := counts[i*len(order):][:len(order)]
+		eachWord(text, func(word []byte) {
+			lengths[i]++
+			if t, ok := terms[string(word)]; ok {
+				row[t]++
+			}
+		})
+		total += lengths[i]
+	}
+	scores := make([]float64, len(documents))
+	if total == 0 {
+		return scores
+	}
+	mean := total / float64(len(documents))
+	for t := range order {
+		holders := 0
+		for i := range documents {
+			if counts[i*len(order)+t] > 0 {
+				holders++
+			}
+		}
+		idf := math.Log1p((float64(len(documents)-holders) + 0.5) / (float64(holders) + 0.5))
+		for i := range documents {
+			n := float64(counts[i*len(order)+t])
+			length := float64(bm25K1 * (1 - bm25B + float64(bm25B*lengths[i]/mean)))
+			scores[i] += float64(idf * n * (bm25K1 + 1) / (n + length))
+		}
+	}
+	return scores
+}
+
+// Words returns the words that BM25 compares, in order: runs of letters, digits and underscores in lower case without the
+// plural's s; after an identifier of several parts (snake_case, camelCase, HTTPServer, utf8) those parts; Chinese, Japanese
+// and Korean text as pairs of characters.
+func Words(text string) []string {
+	var words []string
+	eachWord(text, func(word []byte) { words = append(words, string(word)) })
+	return words
+}
+
+// eachWord calls yield with each word, which is valid until the next.
+func eachWord(text string, yield func(word []byte)) {
+	buf := make([]byte, 0, 64)
+	for i := 0; i < len(text); {
+		r, n := rune(text[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRuneInString(text[i:])
+		}
+		switch {
+		case isIdeographic(r):
+			i = eachPair(text, i, yield)
+		case isWordRune(r):
+			end := i + n
+			for end < len(text) {
+				r, n := rune(text[end]), 1
+				if r >= utf8.RuneSelf {
+					r, n = utf8.DecodeRuneInString(text[end:])
+				}
+				if !isWordRune(r) || isIdeographic(r) {
+					break
+				}
+				end += n
+			}
+			buf = identifier(buf, text[i:end], yield)
+			i = end
+		default:
+			i += n
+		}
+	}
+}
+
+func isWordRune(r rune) bool {
+	if r < utf8.RuneSelf {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_'
+	}
+	return unicode.In(r, unicode.L, unicode.M, unicode.N)
+}
+
+// isIdeographic tells scripts that are written without spaces between words.
+func isIdeographic(r rune) bool {
+	return r >= 0x2e80 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
+}
+
+// eachPair yields the overlapping pairs of a run of ideographic characters, or the one that there is, and returns its end.
+func eachPair(text string, i int, yield func(word []byte)) int {
+	var pair []byte
+	last, count := 0, 0
+	for i < len(text) {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		if !isIdeographic(r) {
+			break
+		}
+		pair = append(pair[:0], text[i-last:i+n]...)
+		if count++; count > 1 {
+			yield(pair)
+		}
+		last = n
+		i += n
+	}
+	if count == 1 {
+		yield(pair)
+	}
+	return i
+}
+
+// identifier yields an identifier and, if it has several parts, those. It returns buf, grown as needed.
+func identifier(buf []byte, name string, yield func(word []byte)) []byte {
+	emit := func(part string) {
+		buf = lowered(buf[:0], part)
+		if len(buf) > 0 {
+			yield(singular(buf))
+		}
+	}
+	name = strings.Trim(name, "_")
+	emit(name)
+	start, parts := 0, 0
+	for at := range name {
+		if at == 0 || !isPartStart(name, at) {
+			continue
+		}
+		if part := strings.Trim(name[start:at], "_"); part != "" {
+			emit(part)
+			parts++
+		}
+		start = at
+	}
+	if parts > 0 {
+		emit(strings.Trim(name[start:], "_"))
+	}
+	return buf
+}
+
+// isPartStart tells whether a part of an identifier starts at name[at:], at > 0: after an underscore, between a lower and
+// an upper case letter, before the last capital of a run that a small letter follows, and between letters and digits.
+func isPartStart(name string, at int) bool {
+	before, _ := utf8.DecodeLastRuneInString(name[:at])
+	here, n := utf8.DecodeRuneInString(name[at:])
+	after, _ := utf8.DecodeRuneInString(name[at+n:])
+	switch {
+	case before == '_':
+		return here != '_'
+	case here == '_':
+		return false
+	case unicode.IsDigit(before) != unicode.IsDigit(here):
+		return true
+	case unicode.IsUpper(here):
+		return unicode.IsLower(before) || unicode.IsUpper(before) && unicode.IsLower(after)
+	}
+	return false
+}
+
+func lowered(dst []byte, s string) []byte {
+	for _, r := range s {
+		dst = utf8.AppendRune(dst, unicode.ToLower(r))
+	}
+	return dst
+}
+
+// singular takes the plural's s off (Harman 1991, "How Effective is Suffixing?", the S stemmer). It may change word.
+func singular(word []byte) []byte {
+	n := len(word)
+	if n < 4 || word[n-1] != 's' {
+		return word
+	}
+	switch before, third := word[n-2], word[n-3]; {
+	case before == 'e' && third == 'i':
+		if word[n-4] != 'e' && word[n-4] != 'a' {
+			word[n-3] = 'y'
+			return word[:n-2]
+		}
+		return word
+	case before == 'e' && (third == 'a' || third == 'e' || third == 'o'), before == 'u', before == 's':
+		return word
+	}
+	return word[:n-1]
+}

@@ -1,0 +1,231 @@
+package scoring
+
+import (
+	"context"
+
+	"github.com/pith-llm/pith/cache"
+)
+
+// vector is a text's embedding, with what it cost.
+type vector struct {
+	unit   []float32
+	tokens int
+}
+
+// pairScore is the mean log-probability of a query given a segment, with what it cost.
+type pairScore struct {
+	mean   float64 // nats
+	tokens int
+}
+
+const pairBytes = 64
+
+// maxSegmentTokens is how much of a segment the decoder reads. Segments are no longer than 512 tokens of the upstream's;
+// this bounds what other callers can ask for, and leaves room for the query in the context.
+const maxSegmentTokens = 2048
+
+// runTokens is how many tokens' keys and values are held at a time while many segments are scored: 23 KB each.
+const runTokens = 8192
+
+// cosines returns the encoder's similarity of query and segments, and the tokens that this takes.
+func (c *call) cosines(ctx context.Context, which []int) ([]float64, int, error) {
+	encoder, err := c.scorer.encoder()
+	if err != nil {
+		return nil, 0, err
+	}
+	texts := make([]string, 0, len(which)+1)
+	keys := make([]cache.Key, 0, len(which)+1)
+	for _, i := range which {
+		texts = append(texts, c.segments[i].document())
+		keys = append(keys, c.keys[i])
+	}
+	texts = append(texts, c.query.short)
+	keys = append(keys, cache.NewKey("document").Text("text", c.query.short).Sum())
+	vectors, err := c.embed(ctx, encoder, texts, keys)
+	if err != nil {
+		return nil, 0, err
+	}
+	query := vectors[len(which)]
+	tokens := query.tokens
+	cosines := make([]float64, len(which))
+	for i, v := range vectors[:len(which)] {
+		tokens += v.tokens
+		for j, x := range v.unit {
+			cosines[i] += float64(x) * float64(query.unit[j])
+		}
+	}
+	return cosines, tokens, nil
+}
+
+// embed returns the vectors of texts from the cache, or else from the encoder in one batch.
+func (c *call) embed(ctx context.Context, encoder *Encoder, texts []string, keys []cache.Key) ([]vector, error) {
+	vectors := make([]vector, len(texts))
+	missing := map[cache.Key]int{} // -> place in batch
+	var batch []string
+	for i, key := range keys {
+		if ref, ok := c.scorer.vectors.Get(key); ok {
+			vectors[i] = ref.Value()
+		} else if _, ok := missing[key]; !ok {
+			missing[key] = len(batch)
+			batch = append(batch, texts[i])
+		}
+	}
+	if len(batch) == 0 {
+		return vectors, nil
+	}
+	units, err := encoder.Embed(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	made := make([]vector, len(batch))
+	for i, unit := range units {
+		made[i] = vector{unit, len(encoder.Tokens(batch[i]))}
+	}
+	for key, at := range missing {
+		c.scorer.vectors.Put(key, made[at], int64(4*len(made[at].unit)+pairBytes))
+	}
+	for i, key := range keys {
+		if vectors[i].unit == nil {
+			vectors[i] = made[missing[key]]
+		}
+	}
+	return vectors, nil
+}
+
+// gains returns by how many nats a token each segment makes the query more likely than it is alone: LongCodeZip's
+// approximated mutual information (Shi et al. 2025) with mean log-probabilities in place of perplexities, which for one
+// query rank alike, of LongLLMLingua's question with its restrictive sentence (Jiang et al. 2023, section 4.1).
+func (c *call) gains(ctx context.Context, which []int) ([]float64, int, error) {
+	lm, err := c.scorer.lm()
+	if err != nil {
+		return nil, 0, err
+	}
+	prompt := c.query.prompt(lm.Tokenizer())
+	queryKey := prompt.key()
+	alone, err := c.alone(ctx, lm, prompt, queryKey)
+	if err != nil {
+		return nil, 0, err
+	}
+	pairs := make([]pairScore, len(which))
+	var run []pending
+	held := 0
+	flush := func() error {
+		err := c.scorePairs(ctx, lm, prompt, run)
+		for _, p := range run {
+			for _, at := range p.at {
+				pairs[at] = p.score
+			}
+		}
+		run, held = run[:0], 0
+		return err
+	}
+	first := map[cache.Key]int{} // where in run a pair is already
+	for at, i := range which {
+		key := cache.NewKey("pair").Key("document", c.keys[i]).Key("query", queryKey).Sum()
+		if ref, ok := c.scorer.pairs.Get(key); ok {
+			pairs[at] = ref.Value()
+			continue
+		}
+		if j, ok := first[key]; ok {
+			run[j].at = append(run[j].at, at)
+			continue
+		}
+		p := pending{pair: key, document: c.keys[i], at: []int{at}}
+		p.tokens = lm.Tokenizer().Encode(nil, c.segments[i].document())
+		p.tokens = p.tokens[:min(len(p.tokens), maxSegmentTokens)]
+		if held+len(p.tokens) > runTokens {
+			if err := flush(); err != nil {
+				return nil, 0, err
+			}
+			clear(first)
+		}
+		first[key] = len(run)
+		run = append(run, p)
+		held += len(p.tokens)
+	}
+	if err := flush(); err != nil {
+		return nil, 0, err
+	}
+	gains := make([]float64, len(which))
+	tokens := alone.tokens
+	for at, p := range pairs {
+		gains[at] = p.mean - alone.mean
+		tokens += p.tokens
+	}
+	return gains, tokens, nil
+}
+
+// pending is a segment whose pair with the query is not cached.
+type pending struct {
+	pair, document cache.Key
+	tokens         []int32
+	at             []int // where its score goes
+	score          pairScore
+}
+
+// alone returns the score of the query without any segment.
+func (c *call) alone(ctx context.Context, lm *LM, p prompt, key cache.Key) (pairScore, error) {
+	key = cache.NewKey("alone").Key("query", key).Sum()
+	cost := func(pairScore) int64 { return pairBytes }
+	ref, err := c.scorer.pairs.Do(ctx, key, cost, func(ctx context.Context) (pairScore, error) {
+		results, err := lm.LogProbs(ctx, []Sequence{{Tokens: p.tokens, From: p.from}})
+		if err != nil {
+			return pairScore{}, err
+		}
+		return pairScore{mean(results[0].LogProbs), len(p.tokens)}, nil
+	})
+	if err != nil {
+		return pairScore{}, err
+	}
+	return ref.Value(), nil
+}
+
+// scorePairs fills in the scores of a run of segments: keys and values from the cache or else computed together, then the
+// query after each.
+func (c *call) scorePairs(ctx context.Context, lm *LM, p prompt, run []pending) error {
+	if len(run) == 0 {
+		return nil
+	}
+	kvs := make([]*KV, len(run))
+	var cold []Sequence
+	var place []int
+	for i, s := range run {
+		if ref, ok := c.scorer.kv.Get(s.document); ok {
+			kvs[i] = ref.Value()
+			continue
+		}
+		cold = append(cold, Sequence{Tokens: s.tokens, From: len(s.tokens), KeepKV: true})
+		place = append(place, i)
+	}
+	if len(cold) > 0 {
+		results, err := lm.LogProbs(ctx, cold)
+		if err != nil {
+			return err
+		}
+		for j, r := range results {
+			kvs[place[j]] = r.KV
+			c.scorer.kv.Put(run[place[j]].document, r.KV, r.KV.Bytes())
+		}
+	}
+	queries := make([]Sequence, len(run))
+	for i := range run {
+		queries[i] = Sequence{Prefix: kvs[i], Tokens: p.tokens, From: p.from}
+	}
+	results, err := lm.LogProbs(ctx, queries)
+	if err != nil {
+		return err
+	}
+	for i, r := range results {
+		run[i].score = pairScore{mean(r.LogProbs), len(run[i].tokens) + len(p.tokens)}
+		c.scorer.pairs.Put(run[i].pair, run[i].score, pairBytes)
+	}
+	return nil
+}
+
+func mean(values []float32) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += float64(v)
+	}
+	return sum / float64(len(values))
+}

@@ -1,0 +1,95 @@
+package scoring
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/pith-llm/pith/cache"
+	"github.com/pith-llm/pith/scoring/tokenizer"
+)
+
+const (
+	// maxQueryTokens is how much of the query the decoder reads: the cost of a score grows with it, and what a long query
+	// asks for is near its beginning, or in code before a cursor near its end.
+	maxQueryTokens = 96
+	// maxQueryBytes does the same for the encoder and before tokens are counted.
+	maxQueryBytes = 1024
+
+	questionStart = "\n\nQuestion:"
+	// restriction is LongLLMLingua's: it makes the model expect an answer in the text before.
+	restriction = "\nWe can get the answer to this question in the given documents."
+)
+
+// query is what is asked, in the forms that the terms read.
+type query struct {
+	text  string
+	short string // a question's beginning, or the end of code
+	code  bool
+}
+
+func newQuery(text string) query {
+	q := query{text: text, code: isCode(text)}
+	if q.code {
+		q.short = strings.Trim(text, "\n")
+		if cut := len(q.short) - maxQueryBytes; cut > 0 {
+			q.short = q.short[cut:]
+			if line := strings.IndexByte(q.short, '\n'); line >= 0 {
+				q.short = q.short[line+1:]
+			}
+			q.short = strings.ToValidUTF8(q.short, "")
+		}
+		return q
+	}
+	q.short = strings.TrimSpace(text)
+	if len(q.short) > maxQueryBytes {
+		q.short = strings.ToValidUTF8(q.short[:maxQueryBytes], "")
+	}
+	return q
+}
+
+// isCode tells the code before a cursor from a question: most of its lines are indented or end as lines of code do.
+func isCode(text string) bool {
+	lines, code := 0, 0
+	for line := range strings.Lines(text) {
+		trimmed := strings.TrimSpace(line)
+		if trimmed == "" {
+			continue
+		}
+		lines++
+		if line[0] == ' ' || line[0] == '\t' || strings.ContainsRune("{}();,:=", rune(trimmed[len(trimmed)-1])) {
+			code++
+		}
+	}
+	return lines >= 3 && 3*code >= 2*lines
+}
+
+// prompt is a query as the decoder reads it after a segment.
+type prompt struct {
+	tokens []int32
+	from   int // the first token that counts: what comes before is the same for all queries
+}
+
+func (q query) prompt(bpe *tokenizer.BPE) prompt {
+	var p prompt
+	if q.code {
+		p.tokens = bpe.Encode(nil, "\n\n")
+		p.from = len(p.tokens)
+		own := bpe.Encode(nil, q.short)
+		p.tokens = append(p.tokens, own[max(0, len(own)-maxQueryTokens):]...)
+	} else {
+		p.tokens = bpe.Encode(nil, questionStart)
+		p.from = len(p.tokens)
+		own := bpe.Encode(nil, " "+q.short)
+		p.tokens = append(p.tokens, own[:min(len(own), maxQueryTokens)]...)
+		p.tokens = bpe.Encode(p.tokens, restriction)
+	}
+	return p
+}
+
+func (p prompt) key() cache.Key {
+	raw := make([]byte, 0, 4*len(p.tokens))
+	for _, id := range p.tokens {
+		raw = binary.LittleEndian.AppendUint32(raw, uint32(id))
+	}
+	return cache.NewKey("prompt").Text("tokens", string(raw)).Int("from", p.from).Sum()
+}

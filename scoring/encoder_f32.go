@@ -33,8 +33,9 @@ type encoderLayer[M any] struct {
 	up, down          M
 }
 
-// loadEncoderLayers reads the tables and all layers, making each matrix with build.
-func loadEncoderLayers[M any](f *gguf.File, s encoderShape, workers int, build func(w gguf.Tensor, bias []float32) M) (embeddings, []encoderLayer[M], error) {
+// loadEncoderLayers reads the tables and all layers, making each matrix with build from the
+// middle of its name, such as "attn_q".
+func loadEncoderLayers[M any](f *gguf.File, s encoderShape, workers int, build func(name string, w gguf.Tensor, bias []float32) M) (embeddings, []encoderLayer[M], error) {
 	var e embeddings
 	var err error
 	vector := func(name string, shape ...int) []float32 {
@@ -68,7 +69,7 @@ func loadEncoderLayers[M any](f *gguf.File, s encoderShape, workers int, build f
 	})
 }
 
-func loadEncoderLayer[M any](f *gguf.File, s encoderShape, i int, build func(w gguf.Tensor, bias []float32) M) (encoderLayer[M], error) {
+func loadEncoderLayer[M any](f *gguf.File, s encoderShape, i int, build func(name string, w gguf.Tensor, bias []float32) M) (encoderLayer[M], error) {
 	var l encoderLayer[M]
 	for _, m := range []struct {
 		dst         *M
@@ -90,7 +91,7 @@ func loadEncoderLayer[M any](f *gguf.File, s encoderShape, i int, build func(w g
 		if err != nil {
 			return l, err
 		}
-		*m.dst = build(weight, bias.F32())
+		*m.dst = build(m.name, weight, bias.F32())
 	}
 	for _, n := range []struct {
 		dst  *layerNorm
@@ -129,7 +130,7 @@ func (e *embeddings) embed(x []float32, ids []int32, ends []int, d int) {
 func loadEncoderF32(f *gguf.File, s encoderShape, workers int) (encoderWeights, error) {
 	w := &encoderF32Weights{encoderShape: s}
 	var err error
-	w.embeddings, w.layers, err = loadEncoderLayers(f, s, workers, func(weight gguf.Tensor, bias []float32) linearF32 {
+	w.embeddings, w.layers, err = loadEncoderLayers(f, s, workers, func(_ string, weight gguf.Tensor, bias []float32) linearF32 {
 		return linearF32{weight.F32(), bias}
 	})
 	return w, err

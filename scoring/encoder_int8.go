@@ -7,19 +7,27 @@ import (
 	"github.com/pith-llm/pith/scoring/gguf"
 )
 
-// encoderInt8Weights holds an encoder for the fast pass: matrices rounded to int8 per output row.
+// encoderInt8Weights holds an encoder for the fast pass: matrices rounded to int8 per output row. A few components of the
+// stream are far larger than the rest, and LayerNorm's weights keep the stream itself from being rotated; so what a matrix
+// reads of it goes through a Hadamard matrix on the way, and the matrix takes that back. The lowest cosine to the golden
+// vectors is 0.986 without and 0.9945 with it.
 type encoderInt8Weights struct {
 	encoderShape
+	turn       int // size of the Hadamard blocks
 	embeddings embeddings
 	layers     []encoderLayer[*kernels.Matrix]
 }
 
 func loadEncoderInt8(f *gguf.File, s encoderShape, o EncoderOptions) (encoderWeights, error) {
-	w := &encoderInt8Weights{encoderShape: s}
+	w := &encoderInt8Weights{encoderShape: s, turn: powerOfTwo(s.d)}
 	var err error
-	w.embeddings, w.layers, err = loadEncoderLayers(f, s, o.Workers, func(weight gguf.Tensor, bias []float32) *kernels.Matrix {
+	w.embeddings, w.layers, err = loadEncoderLayers(f, s, o.Workers, func(name string, weight gguf.Tensor, bias []float32) *kernels.Matrix {
 		n, k := weight.Shape[0], weight.Shape[1]
-		q, scale := kernels.QuantizeRows(weight.F32(), n, k)
+		x := weight.F32()
+		if name != "ffn_down" { // which reads the inner rows
+			kernels.Hadamard(o.Tier, x, w.turn)
+		}
+		q, scale := kernels.QuantizeRows(x, n, k)
 		m := kernels.Pack(o.Tier, q, scale, n, k)
 		m.SetBias(bias)
 		return m
@@ -34,6 +42,7 @@ type encoderInt8 struct {
 	attention    *kernels.Attention
 	x            []float32     // the residual stream [rows, d]
 	q, k, v, att []float32     // [rows, d]
+	turned       []float32     // rows on their way into narrow, [rows, d]
 	narrow       *kernels.Rows // of d values
 	wide         *kernels.Rows // of ffn values
 }
@@ -42,7 +51,7 @@ func (w *encoderInt8Weights) newPass(tier kernels.Tier, rows int) encoderPass {
 	buffer := func() []float32 { return make([]float32, rows*w.d) }
 	return &encoderInt8{
 		w: w, tier: tier, attention: w.newAttention(tier),
-		x: buffer(), q: buffer(), k: buffer(), v: buffer(), att: buffer(),
+		x: buffer(), q: buffer(), k: buffer(), v: buffer(), att: buffer(), turned: buffer(),
 		narrow: kernels.NewRows(tier, rows, w.d), wide: kernels.NewRows(tier, rows, w.ffn),
 	}
 }
@@ -51,7 +60,7 @@ func (p *encoderInt8) layers(ctx context.Context, ids []int32, ends []int) ([]fl
 	w, m := p.w, len(ids)
 	x := p.x[:m*w.d]
 	w.embeddings.embed(x, ids, ends, w.d)
-	p.narrow.LayerNorm(x, m, w.embeddings.norm.weight, w.embeddings.norm.bias, w.eps)
+	p.norm(x, m, w.embeddings.norm)
 	for i := range w.layers {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -61,12 +70,26 @@ func (p *encoderInt8) layers(ctx context.Context, ids []int32, ends []int) ([]fl
 		l.k.MulTo(p.k, w.d, p.narrow, m)
 		l.v.MulTo(p.v, w.d, p.narrow, m)
 		attendTexts(p.attention, p.att, p.q, p.k, p.v, ends, w.d)
-		p.narrow.Quantize(p.att, m)
+		p.quantize(p.att, m)
 		l.o.MulAdd(x, w.d, p.narrow, m)
-		p.narrow.LayerNorm(x, m, l.attnNorm.weight, l.attnNorm.bias, w.eps)
+		p.norm(x, m, l.attnNorm)
 		p.wide.GELU(l.up, p.narrow, m)
 		l.down.MulAdd(x, w.d, p.wide, m)
-		p.narrow.LayerNorm(x, m, l.outNorm.weight, l.outNorm.bias, w.eps)
+		p.norm(x, m, l.outNorm)
 	}
 	return x, nil
+}
+
+// norm normalises m rows of x in place and quantises them.
+func (p *encoderInt8) norm(x []float32, m int, n layerNorm) {
+	p.narrow.LayerNorm(x, m, n.weight, n.bias, p.w.eps) // fills narrow as well, in vain: it is the fast way to norm
+	p.quantize(x, m)
+}
+
+// quantize turns m rows of src and quantises them; src stays.
+func (p *encoderInt8) quantize(src []float32, m int) {
+	turned := p.turned[:m*p.w.d]
+	copy(turned, src)
+	kernels.Hadamard(p.tier, turned, p.w.turn)
+	p.narrow.Quantize(turned, m)
 }

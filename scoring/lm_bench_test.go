@@ -1,0 +1,77 @@
+package scoring_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/pith-llm/pith/scoring"
+)
+
+func vocabulary(r *rand.Rand, n int) []int32 {
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = r.Int32N(49152)
+	}
+	return ids
+}
+
+// BenchmarkLogProbs scores every token of sequences of the embedded decoder.
+func BenchmarkLogProbs(b *testing.B) {
+	lm := must(b, lmInt8)
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, c := range []struct{ sequences, tokens int }{{1, 32}, {8, 256}, {1, 2048}} {
+		b.Run(fmt.Sprintf("n=%dx%d", c.sequences, c.tokens), func(b *testing.B) {
+			var s []scoring.Sequence
+			for range c.sequences {
+				s = append(s, scoring.Sequence{Tokens: vocabulary(r, c.tokens), From: 1})
+			}
+			for b.Loop() {
+				logProbs(b, lm, s...)
+			}
+			b.ReportMetric(float64(b.N*c.sequences*c.tokens)/b.Elapsed().Seconds(), "tokens/s")
+		})
+	}
+}
+
+// BenchmarkQuery scores a question of 32 tokens after each of 64 known segments of 256.
+func BenchmarkQuery(b *testing.B) {
+	lm := must(b, lmInt8)
+	r := rand.New(rand.NewPCG(1, 1))
+	query := vocabulary(r, 32)
+	var s []scoring.Sequence
+	for range 64 {
+		s = append(s, scoring.Sequence{Tokens: vocabulary(r, 256), From: 256, KeepKV: true})
+	}
+	for i, result := range logProbs(b, lm, s...) {
+		s[i] = scoring.Sequence{Prefix: result.KV, Tokens: query}
+	}
+	for b.Loop() {
+		logProbs(b, lm, s...)
+	}
+	b.ReportMetric(float64(b.N*len(s)*len(query))/b.Elapsed().Seconds(), "tokens/s")
+}
+
+// BenchmarkGenerate answers with 32 tokens after a prompt of 200.
+func BenchmarkGenerate(b *testing.B) {
+	lm := must(b, lmInt8)
+	prompt := vocabulary(rand.New(rand.NewPCG(1, 1)), 200)
+	tokens := 0
+	for b.Loop() {
+		r, err := lm.Generate(b.Context(), scoring.GenerateOptions{Prompt: prompt, MaxTokens: 32}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		tokens += r.Tokens
+	}
+	b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")
+}
+
+// BenchmarkLoad loads the embedded decoder.
+func BenchmarkLoad(b *testing.B) {
+	for b.Loop() {
+		if _, err := loadLM(scoring.Int8)(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

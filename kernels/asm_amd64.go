@@ -11,6 +11,17 @@ func gemmAVX2(dst *float32, ld int, a, b *int8, k16 int, sa, sw, bias *float32, 
 func gemmVNNI(dst *float32, ld int, a, b *int8, k4 int, sa, sw, bias *float32, sum *int32, blocks, add int)
 
 //go:noescape
+func gemmAMX(cfg *[64]byte, a, b *int8, k64 int, c *int32, blocks int)
+
+//go:noescape
+func scaleTiles(dst *float32, ld int, c *int32, sa, sw, bias *float32, blocks, add int)
+
+//go:noescape
+func quantAMX(x *float32, inv float32, out *int8, n int)
+
+func xcr0() uint32
+
+//go:noescape
 func dotAVX2(a, b *float32, n int) float32
 
 //go:noescape

@@ -6,6 +6,14 @@ import (
 	"testing"
 )
 
+func realTiers() []Tier {
+	ts := Supported()
+	if amxEmulated {
+		ts = ts[:len(ts)-1]
+	}
+	return ts
+}
+
 // timed runs f until the benchmark ends and returns the processor time of one call in seconds.
 func timed(b *testing.B, f func()) float64 {
 	runtime.LockOSThread()
@@ -36,7 +44,7 @@ func BenchmarkProduct(b *testing.B) {
 	const m = 256
 	for _, s := range [][2]int{{960, 576}, {576, 576}, {1536, 576}, {576, 1536}} {
 		n, k := s[0], s[1]
-		for _, tier := range Supported()[1:] {
+		for _, tier := range realTiers()[1:] {
 			b.Run(fmt.Sprintf("n=%d/k=%d/impl=%v", n, k, tier), func(b *testing.B) {
 				w, x := benchMatrix(tier, n, k), NewRows(tier, m, k)
 				x.Quantize(normals(newRand(2), m*k), m)
@@ -49,7 +57,7 @@ func BenchmarkProduct(b *testing.B) {
 
 func BenchmarkSwiGLU(b *testing.B) {
 	const m, k, f = 256, 576, 1536
-	for _, tier := range Supported()[1:] {
+	for _, tier := range realTiers()[1:] {
 		b.Run(fmt.Sprintf("n=%d/impl=%v", f, tier), func(b *testing.B) {
 			gate, up := benchMatrix(tier, f, k), benchMatrix(tier, f, k)
 			in, out := NewRows(tier, m, k), NewRows(tier, m, f)
@@ -61,7 +69,7 @@ func BenchmarkSwiGLU(b *testing.B) {
 
 func BenchmarkLogProbs(b *testing.B) {
 	const m, k, v = 256, 576, 49152
-	for _, tier := range Supported()[1:] {
+	for _, tier := range realTiers()[1:] {
 		b.Run(fmt.Sprintf("n=%d/impl=%v", v, tier), func(b *testing.B) {
 			w, x := benchMatrix(tier, v, k), NewRows(tier, m, k)
 			x.Quantize(normals(newRand(2), m*k), m)
@@ -75,7 +83,7 @@ func BenchmarkAttend(b *testing.B) {
 	const heads, kv, dim = 9, 3, 64
 	for _, s := range [][2]int{{256, 0}, {512, 0}, {32, 256}} {
 		n, prefix := s[0], s[1]
-		for _, tier := range Supported()[1:] {
+		for _, tier := range realTiers()[1:] {
 			b.Run(fmt.Sprintf("n=%d/prefix=%d/impl=%v", n, prefix, tier), func(b *testing.B) {
 				a := NewAttention(AttentionOptions{Tier: tier, Heads: heads, KVHeads: kv, Dim: dim, Causal: true})
 				total := n + prefix
@@ -92,7 +100,7 @@ func BenchmarkAttend(b *testing.B) {
 
 func BenchmarkMatMul(b *testing.B) {
 	const m, n, k = 96, 1536, 576
-	for _, tier := range Supported()[:min(2, len(Supported()))] {
+	for _, tier := range realTiers()[:min(2, len(Supported()))] {
 		b.Run(fmt.Sprintf("n=%d/impl=%v", n, tier), func(b *testing.B) {
 			x, w, y := normals(newRand(1), m*k), normals(newRand(2), n*k), make([]float32, m*n)
 			gops(b, 2*m*n*k, func() { MatMul(tier, y, x, w, m, n, k) })
@@ -103,7 +111,7 @@ func BenchmarkMatMul(b *testing.B) {
 // The element-wise steps of 256 rows, in ns a row.
 func BenchmarkRow(b *testing.B) {
 	const m = 256
-	for _, tier := range Supported() {
+	for _, tier := range realTiers() {
 		step := func(name string, n int, f func()) {
 			b.Run(fmt.Sprintf("step=%s/n=%d/impl=%v", name, n, tier), func(b *testing.B) {
 				b.ReportMetric(timed(b, f)*1e9/m, "ns/row")

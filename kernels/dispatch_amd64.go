@@ -15,6 +15,8 @@ func supported(t Tier) bool {
 		return hasAVX2
 	case AVX512VNNI:
 		return hasVNNI
+	case AMX:
+		return amxReady()
 	default:
 		return false
 	}
@@ -52,6 +54,8 @@ func (w *Matrix) pack(q []int8) {
 				w.sum[r] += 128 * int32(v)
 			}
 		}
+	case AMX:
+		w.packTiles(q)
 	default:
 		w.packGeneric(q)
 	}
@@ -66,6 +70,10 @@ func (w *Matrix) blocks(dst []float32, ld int, x *Rows, r0, blocks, p int, add b
 	flag := 0
 	if add {
 		flag = 1
+	}
+	if w.tier == AMX {
+		w.blocksAMX(dst, ld, x, r0, blocks, p, flag)
+		return
 	}
 	c := p * s.panel
 	b, sw, bias := &w.q[c*w.kp], &w.scale[c], &w.bias[c]
@@ -101,6 +109,10 @@ func (x *Rows) store(r int, row []float32, inv float32) {
 			copy(b[:], row[whole:])
 			quantAVX2(&b[0], inv, &out[whole*8], 8)
 		}
+		return
+	}
+	if x.tier == AMX {
+		x.storeTiles(r, row, inv)
 		return
 	}
 	out := x.q[r*x.kp : (r+1)*x.kp]

@@ -7,11 +7,18 @@ import (
 	"testing"
 )
 
+// amxEmulated is set where the tile instructions are emulated.
+var amxEmulated bool
+
 // eachTier runs a test once for every tier of this machine; generic is always one of them.
 func eachTier(t *testing.T, f func(t *testing.T, tier Tier)) {
 	t.Helper()
 	for _, tier := range Supported() {
-		t.Run(tier.String(), func(t *testing.T) { f(t, tier) })
+		name := tier.String()
+		if tier == AMX && amxEmulated {
+			name += "-emulated"
+		}
+		t.Run(name, func(t *testing.T) { f(t, tier) })
 	}
 }
 

@@ -1,0 +1,3 @@
+module github.com/pith-llm/pith/kernels/_asm
+
+go 1.26.0

@@ -51,7 +51,7 @@ func (o RunOptions) Validate() error {
 	case o.Limit < 0:
 		return fmt.Errorf("limit is %d: it must not be negative", o.Limit)
 	case o.Scorer == nil || o.Compressor == nil || o.CountTokens == nil:
-		return errors.New("Scorer, Compressor and CountTokens are required")
+		return errors.New("one of Scorer, Compressor and CountTokens is not set")
 	}
 	for i, r := range o.Rates {
 		if !(r > 0 && r <= 1) {

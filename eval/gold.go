@@ -156,7 +156,7 @@ func isWhole(content string, p Place) bool {
 	first, _ := utf8.DecodeRuneInString(content[p.Start:])
 	last, _ := utf8.DecodeLastRuneInString(content[:p.End])
 	after, _ := utf8.DecodeRuneInString(content[p.End:])
-	return !(isWord(before) && isWord(first)) && !(isWord(last) && isWord(after))
+	return (!isWord(before) || !isWord(first)) && (!isWord(last) || !isWord(after))
 }
 
 func isWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' }

@@ -152,6 +152,8 @@ func TestLoadLocatesGold(t *testing.T) {
 	const open = `{"id":"a","task":"t","query":"q","context":[{"name":"n","text":"ä one\n\n  two\nthree"},{"name":"m","text":"49 and 9; 9"}],`
 	check("lines, without blank ones and indentation", open+`"gold_segments":[0],"meta":{"gold_lines":[[0,1,3]],"gold_text":["three"]}}`,
 		[]int{0}, [][]string{{"ä one"}, {"two"}})
+	check("a blank line, where something was inserted", open+`"gold_segments":[0],"meta":{"gold_lines":[[0,2,2]],"gold_text":["three"]}}`,
+		[]int{0}, [][]string{{"\n"}})
 	check("spans count characters", open+`"gold_segments":[0],"meta":{"gold_spans":[[0,2,6]],"gold_text":["three"]}}`,
 		[]int{0}, [][]string{{"one"}})
 	check("a string may survive at any of its places", open+`"gold_segments":[0],"meta":{"gold_text":["t"]}}`,

@@ -59,23 +59,33 @@ func locate(texts []compressors.Text, gold []int, meta labels, answers []string)
 	return g, nil
 }
 
-// addLines adds a part for each line that is not blank of label: text, first and last line, from 1.
+// addLines adds a part for each line that is not blank of label: text, first and last line, from 1. Where all are blank,
+// as where something was inserted, the lines themselves are the part.
 func (g *Gold) addLines(texts []compressors.Text, label [3]int) error {
 	text, first, last := label[0], label[1], label[2]
 	if !slices.Contains(g.Texts, text) {
 		return fmt.Errorf("gold lines %v are in no gold segment", label)
 	}
 	content := texts[text].Content
+	before := len(g.Parts)
+	all := Place{Text: text}
 	at, number := 0, 0
-	for line := range strings.SplitSeq(content, "\n") {
+	for line := range strings.SplitAfterSeq(content, "\n") {
 		number++
-		if number >= first && number <= last {
-			g.addTrimmed(content, Place{text, at, at + len(line)})
+		if number == first {
+			all.Start = at
 		}
-		at += len(line) + 1
+		if number >= first && number <= last {
+			all.End = at + len(line)
+			g.addTrimmed(content, Place{text, at, all.End})
+		}
+		at += len(line)
 	}
 	if first < 1 || last < first || last > number {
 		return fmt.Errorf("gold lines %v: the segment has %d lines", label, number)
+	}
+	if len(g.Parts) == before && all.Start < all.End {
+		g.Parts = append(g.Parts, Part{Places: []Place{all}})
 	}
 	return nil
 }

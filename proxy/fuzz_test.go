@@ -67,7 +67,7 @@ func (b bodies) text() string {
 	if b.IntN(2) == 0 {
 		s.WriteString(b.pick(`<document>\n`, "```go\\n", `Document [1](Title: a) `, ``, `Question?\n\n`, `<a><b>\n<c>\n`))
 	}
-	for range b.IntN(60) * b.IntN(2) {
+	for range b.IntN(150) * b.IntN(2) {
 		s.WriteString(b.pick(
 			`The treasure of captain Wren lies under the mill.\n`, `Nothing of the kind is said here, and at some length.\n\n`, `\ud83d alone `, `\uD83D\uDE00 pair `,
 			`\u0000\/\b\f\t\"\\`, "é…\u2028 ", `func f() { return }\n`, `</document>\n`, "```\\n", `…12 lines…\n`, `\udc00\ud800`, `word word word word word word word word word word. `))

@@ -67,7 +67,7 @@ func newID() string {
 func (r *request) handleChat() {
 	policy, err := readPolicy(&r.ctx.Request.Header, policy{mode: r.server.options.Mode, budget: r.server.options.Budget})
 	if bad, ok := errors.AsType[*policyError](err); ok {
-		r.drain()
+		drain(r.ctx, r.server.options.MaxBody)
 		r.fail(invalidRequest(fasthttp.StatusBadRequest, "invalid_header", bad.header, bad.Error()))
 		return
 	}
@@ -193,7 +193,7 @@ func (r *request) readBody() ([]byte, error) {
 var errBodyTooLarge = errors.New("body too large")
 
 func (r *request) tooLarge() error {
-	r.drain()
+	drain(r.ctx, r.server.options.MaxBody)
 	r.fail(invalidRequest(fasthttp.StatusRequestEntityTooLarge, "request_too_large", "",
 		fmt.Sprintf("the request's body is larger than the limit of %d bytes", r.server.options.MaxBody)))
 	return errBodyTooLarge
@@ -201,14 +201,14 @@ func (r *request) tooLarge() error {
 
 // drain reads on for a while without keeping anything: closing a connection with unread bytes resets it, and the client
 // would miss the answer.
-func (r *request) drain() {
-	stream := r.ctx.RequestBodyStream()
+func drain(ctx *fasthttp.RequestCtx, limit int) {
+	stream := ctx.RequestBodyStream()
 	if stream == nil {
 		return
 	}
-	_ = r.ctx.Conn().SetReadDeadline(time.Now().Add(5 * time.Second))
-	_, _ = io.CopyN(io.Discard, stream, max(256<<20, 2*int64(r.server.options.MaxBody)))
-	_ = r.ctx.Conn().SetReadDeadline(time.Time{})
+	_ = ctx.Conn().SetReadDeadline(time.Now().Add(5 * time.Second))
+	_, _ = io.CopyN(io.Discard, stream, max(256<<20, 2*int64(limit)))
+	_ = ctx.Conn().SetReadDeadline(time.Time{})
 }
 
 // send forwards the request's head with a body and waits for the head of the answer.

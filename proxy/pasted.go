@@ -162,6 +162,8 @@ type finder struct {
 	// unclosed holds what was searched for in vain: tag names, and fences by their character. vain counts the tags.
 	unclosed map[string]bool
 	vain     *int
+	// tagsOnly is set inside a record, whose code or prose may hold fences of its own.
+	tagsOnly bool
 }
 
 func (f *finder) markUnclosed(name string) {
@@ -178,10 +180,11 @@ func (f *finder) scan(start, end, depth int) {
 		line := strings.TrimSpace(f.text[at:lineEnd])
 		next := 0
 		switch {
-		case strings.HasPrefix(line, "```"), strings.HasPrefix(line, "~~~"):
-			next = f.fence(lineEnd, end, line, previous)
 		case strings.HasPrefix(line, "<"):
 			next = f.tag(at, lineEnd, end, line, depth)
+		case f.tagsOnly:
+		case strings.HasPrefix(line, "```"), strings.HasPrefix(line, "~~~"):
+			next = f.fence(lineEnd, end, line, previous)
 		case strings.HasPrefix(line, "Document ["):
 			next = f.documents(at, end)
 		}
@@ -269,17 +272,20 @@ type tagClass uint8
 const (
 	tagUnknown  tagClass = iota // material if the tag stands alone on its line
 	tagMaterial                 // material
-	tagGroup                    // holds material under further tags
+	tagRecord                   // material, perhaps under further tags next to its name
+	tagGroup                    // holds material of any form
 	tagWords                    // the user's own words
 	tagGuarded                  // instructions of the client: neither cut nor asked about
 )
 
 func classOf(name string) tagClass {
 	switch strings.ToLower(strings.ReplaceAll(name, "-", "_")) {
-	case "document", "document_content", "document_contents", "file", "file_content", "file_contents", "content", "source_code", "code", "page", "article",
-		"passage", "snippet", "text", "log", "logs", "output", "stdout", "stderr", "diff", "transcript", "email", "data", "selection", "web_page":
+	case "document_content", "document_contents", "file_content", "file_contents", "content", "source_code", "code", "snippet", "text", "log", "logs",
+		"output", "stdout", "stderr", "diff", "transcript", "email", "data", "selection":
 		return tagMaterial
-	case "documents", "files", "context", "contexts", "results", "search_results", "result", "sources", "attachments", "attachment", "pages", "articles", "passages":
+	case "document", "file", "page", "article", "passage", "web_page", "result", "search_result", "attachment":
+		return tagRecord
+	case "documents", "files", "context", "contexts", "results", "search_results", "sources", "attachments", "pages", "articles", "passages":
 		return tagGroup
 	case "question", "query", "task", "user_query", "request", "instructions", "instruction", "prompt", "issue", "issue_description", "problem", "user_message":
 		return tagWords
@@ -332,8 +338,8 @@ func (f *finder) tag(at, lineEnd, end int, line string, depth int) int {
 
 // content takes what stands inside a tag: the material under further tags if that is most of it, else all of it.
 func (f *finder) content(start, stop int, name string, class tagClass, depth int) {
-	inner := finder{text: f.text, vain: f.vain}
-	if class != tagUnknown {
+	inner := finder{text: f.text, vain: f.vain, tagsOnly: class == tagRecord}
+	if class == tagRecord || class == tagGroup {
 		inner.scan(start, stop, depth+1)
 	}
 	inside, aside := 0, 0

@@ -64,6 +64,9 @@ func hadamard64AVX2(x *float32, n int)
 func hadamard512AVX2(x *float32, n int)
 
 //go:noescape
+func hadamard512AVX512(x *float32, n int)
+
+//go:noescape
 func rotateAVX2(x, cos, sin *float32, dim, heads int)
 
 //go:noescape
@@ -95,3 +98,11 @@ func mixAVX2(out *float32, ldo int, s, vals, fix *float32, n, d int)
 
 //go:noescape
 func mixAVX512(out *float32, ldo int, s, vals, fix *float32, n, d int)
+
+func peakVNNI(n int)
+
+func peakAVX2(n int)
+
+func peakFMA256(n int)
+
+func peakFMA512(n int)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 )
 
 func realTiers() []Tier {
@@ -26,9 +27,32 @@ func timed(b *testing.B, f func()) float64 {
 	return (threadTime() - start).Seconds() / float64(b.N)
 }
 
-// gops reports ops multiplications and additions a call as a rate.
-func gops(b *testing.B, ops float64, f func()) {
-	b.ReportMetric(ops/timed(b, f)/1e9, "Gop/s")
+// gops reports ops multiplications and additions a call as a rate and as a share of the tier's peak, which is measured
+// in turns with f because the clock of shared machines wanders.
+func gops(b *testing.B, tier Tier, float bool, ops float64, f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	f()
+	var done, peak float64
+	var took, peakTook time.Duration
+	for b.Loop() {
+		start := threadTime()
+		f()
+		mid := threadTime()
+		took += mid - start
+		done += ops
+		for threadTime()-mid < (mid-start)/4 {
+			for range 20 { // asking for the time takes a microsecond
+				peak += PeakLoop(tier, float)
+			}
+		}
+		peakTook += threadTime() - mid
+	}
+	rate := done / took.Seconds()
+	b.ReportMetric(rate/1e9, "Gop/s")
+	if peak > 0 {
+		b.ReportMetric(100*rate/(peak/peakTook.Seconds()), "%peak")
+	}
 }
 
 func benchMatrix(tier Tier, n, k int) *Matrix {
@@ -49,7 +73,7 @@ func BenchmarkProduct(b *testing.B) {
 				w, x := benchMatrix(tier, n, k), NewRows(tier, m, k)
 				x.Quantize(normals(newRand(2), m*k), m)
 				y := make([]float32, m*n)
-				gops(b, 2*m*float64(n)*float64(k), func() { w.MulTo(y, n, x, m) })
+				gops(b, tier, false, 2*m*float64(n)*float64(k), func() { w.MulTo(y, n, x, m) })
 			})
 		}
 	}
@@ -62,7 +86,7 @@ func BenchmarkSwiGLU(b *testing.B) {
 			gate, up := benchMatrix(tier, f, k), benchMatrix(tier, f, k)
 			in, out := NewRows(tier, m, k), NewRows(tier, m, f)
 			in.Quantize(normals(newRand(2), m*k), m)
-			gops(b, 4*m*k*f, func() { out.SwiGLU(gate, up, in, m, 512) })
+			gops(b, tier, false, 4*m*k*f, func() { out.SwiGLU(gate, up, in, m, 512) })
 		})
 	}
 }
@@ -74,7 +98,7 @@ func BenchmarkLogProbs(b *testing.B) {
 			w, x := benchMatrix(tier, v, k), NewRows(tier, m, k)
 			x.Quantize(normals(newRand(2), m*k), m)
 			out, targets := make([]float32, m), make([]int32, m)
-			gops(b, 2*m*k*v, func() { w.LogProbs(out, x, targets, m) })
+			gops(b, tier, false, 2*m*k*v, func() { w.LogProbs(out, x, targets, m) })
 		})
 	}
 }
@@ -92,7 +116,7 @@ func BenchmarkAttend(b *testing.B) {
 				ToBF16(tier, k, normals(newRand(2), len(k)))
 				ToBF16(tier, v, normals(newRand(3), len(v)))
 				seen := float64(n) * (float64(prefix) + float64(n+1)/2)
-				gops(b, 4*seen*heads*dim, func() { Attend(a, out, heads*dim, q, heads*dim, n, KV[BF16]{total, k, v}) })
+				gops(b, tier, true, 4*seen*heads*dim, func() { Attend(a, out, heads*dim, q, heads*dim, n, KV[BF16]{total, k, v}) })
 			})
 		}
 	}
@@ -103,7 +127,7 @@ func BenchmarkMatMul(b *testing.B) {
 	for _, tier := range realTiers()[:min(2, len(Supported()))] {
 		b.Run(fmt.Sprintf("n=%d/impl=%v", n, tier), func(b *testing.B) {
 			x, w, y := normals(newRand(1), m*k), normals(newRand(2), n*k), make([]float32, m*n)
-			gops(b, 2*m*n*k, func() { MatMul(tier, y, x, w, m, n, k) })
+			gops(b, tier, true, 2*m*n*k, func() { MatMul(tier, y, x, w, m, n, k) })
 		})
 	}
 }

@@ -222,6 +222,10 @@ func walshHadamard(t Tier, x []float32) {
 		walshHadamardGeneric(x, 1)
 		return
 	}
+	if t > AVX2 && len(x) == 512 {
+		hadamard512AVX512(&x[0], len(x))
+		return
+	}
 	hadamard64AVX2(&x[0], len(x))
 	if len(x) == 512 {
 		hadamard512AVX2(&x[0], len(x))
@@ -332,5 +336,25 @@ func mix(t Tier, out []float32, ldo int, s, vals, fix []float32, np, d int) {
 		mixAVX2(&out[0], ldo, &s[0], &vals[0], &fix[0], np, d)
 	default:
 		mixAVX512(&out[0], ldo, &s[0], &vals[0], &fix[0], np, d)
+	}
+}
+
+func peakLoop(t Tier, float bool) float64 {
+	const n = 1000
+	switch {
+	case t == AVX2 && float:
+		peakFMA256(n)
+		return n * 12 * 16
+	case t == AVX2:
+		peakAVX2(n)
+		return n * 8 * 128
+	case t >= AVX512VNNI && float:
+		peakFMA512(n)
+		return n * 12 * 32
+	case t == AVX512VNNI:
+		peakVNNI(n)
+		return n * 24 * 128
+	default:
+		return 0
 	}
 }

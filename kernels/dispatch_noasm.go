@@ -55,3 +55,5 @@ func expRow(_ Tier, row []float32, scale, old float32) (m, sum float32) {
 func mix(_ Tier, out []float32, ldo int, s, vals, fix []float32, np, d int) {
 	mixGeneric(out, ldo, s, vals, fix, np, d)
 }
+
+func peakLoop(Tier, bool) float64 { return 0 }

@@ -249,23 +249,23 @@ done:
 	VZEROUPPER
 	RET
 
-// Butterflies inside a register: the partner's value plus the own one with the sign of the upper half flipped.
-CONST(odd1, $0x8000000000000000)
-DATA odd2<>+0(SB)/8, $0
-DATA odd2<>+8(SB)/8, $0x8000000080000000
-DATA odd2<>+16(SB)/8, $0
-DATA odd2<>+24(SB)/8, $0x8000000080000000
+// Butterflies inside a register: the partner's value plus the own one times 1 or, in the upper half, -1 (exact).
+CONST(odd1, $0xbf8000003f800000)
+DATA odd2<>+0(SB)/8, $0x3f8000003f800000
+DATA odd2<>+8(SB)/8, $0xbf800000bf800000
+DATA odd2<>+16(SB)/8, $0x3f8000003f800000
+DATA odd2<>+24(SB)/8, $0xbf800000bf800000
 GLOBL odd2<>(SB), RODATA|NOPTR, $32
-DATA odd4<>+0(SB)/8, $0
-DATA odd4<>+8(SB)/8, $0
-DATA odd4<>+16(SB)/8, $0x8000000080000000
-DATA odd4<>+24(SB)/8, $0x8000000080000000
+DATA odd4<>+0(SB)/8, $0x3f8000003f800000
+DATA odd4<>+8(SB)/8, $0x3f8000003f800000
+DATA odd4<>+16(SB)/8, $0xbf800000bf800000
+DATA odd4<>+24(SB)/8, $0xbf800000bf800000
 GLOBL odd4<>(SB), RODATA|NOPTR, $32
 
 #define INSIDE(r) \
-	VPERMILPS $0xb1, r, Y8; VXORPS Y13, r, r; VADDPS r, Y8, r; \
-	VPERMILPS $0x4e, r, Y8; VXORPS Y14, r, r; VADDPS r, Y8, r; \
-	VPERM2F128 $1, r, r, Y8; VXORPS Y15, r, r; VADDPS r, Y8, r
+	VPERMILPS $0xb1, r, Y8; VFMADD213PS Y8, Y13, r; \
+	VPERMILPS $0x4e, r, Y8; VFMADD213PS Y8, Y14, r; \
+	VPERM2F128 $1, r, r, Y8; VFMADD213PS Y8, Y15, r
 
 #define FLY(a, b) VSUBPS b, a, Y8; VADDPS b, a, a; VMOVAPS Y8, b
 

@@ -43,7 +43,18 @@ TEXT ·gemmAVX2(SB), NOSPLIT, $0-80
 	MOVQ add+72(FP), R12
 	SHLQ $2, R8
 	VMOVDQU ones<>(SB), Y15
+	MOVQ k16+32(FP), R13
+	SHLQ $8, R13
+	ADDQ b+24(FP), R13
 block:
+	// the next panel, 6 lines for each 4 rows: all of it while 96 rows use this one (576 inputs)
+	PREFETCHT1 (R13)
+	PREFETCHT1 64(R13)
+	PREFETCHT1 128(R13)
+	PREFETCHT1 192(R13)
+	PREFETCHT1 256(R13)
+	PREFETCHT1 320(R13)
+	ADDQ $384, R13
 	MOVQ b+24(FP), BX
 	MOVQ k16+32(FP), CX
 	VPXOR Y0, Y0, Y0

@@ -159,5 +159,5 @@ func (p *decoderF32) argmax(x []float32) int32 {
 
 func (w *weightsF32) newKV(room int) *KV {
 	n := w.depth * room * w.kvWidth()
-	return &KV{room: room, k32: make([]float32, n), v32: make([]float32, n), last: make([]float32, w.d)}
+	return &KV{owner: w, room: room, k32: make([]float32, n), v32: make([]float32, n), last: make([]float32, w.d)}
 }

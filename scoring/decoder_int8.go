@@ -121,7 +121,7 @@ func foldNorm(x, norm []float32) {
 
 func (w *weightsInt8) newKV(room int) *KV {
 	n := w.depth * room * w.kvWidth()
-	return &KV{room: room, k16: make([]kernels.BF16, n), v16: make([]kernels.BF16, n), last: make([]float32, w.d)}
+	return &KV{owner: w, room: room, k16: make([]kernels.BF16, n), v16: make([]kernels.BF16, n), last: make([]float32, w.d)}
 }
 
 // decoderInt8 is the production pass. Every row's result depends on that row and the keys it attends to alone, so packs

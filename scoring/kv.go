@@ -6,8 +6,9 @@ import "github.com/pith-llm/pith/kernels"
 // running them again. It is immutable once LogProbs has returned it and safe for concurrent use. It fits the LM that made
 // it, and no other.
 type KV struct {
-	n    int // tokens
-	room int // tokens that the storage has space for
+	owner decoderWeights // what computed it
+	n     int            // tokens
+	room  int            // tokens that the storage has space for
 	// One of two storages, [layers, room, kvWidth]: F32 keeps float32, Int8 half as much.
 	k32, v32 []float32
 	k16, v16 []kernels.BF16

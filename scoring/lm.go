@@ -70,8 +70,8 @@ type worker struct {
 	home    []*float32 // where each result goes
 }
 
-// LoadLM prepares the decoder in f: a Llama model with the tensors and metadata of llama.cpp's converter. The LM does not
-// refer to the file's memory for its weights in Int8, but may for its vocabulary.
+// LoadLM prepares the decoder in f: a Llama model with the tensors and metadata of llama.cpp's converter. The LM goes on
+// referring to the file's memory, for embeddings and vocabulary.
 func LoadLM(f *gguf.File, o LMOptions) (*LM, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
@@ -151,8 +151,8 @@ type Result struct {
 // log-probability nobody wants skip the vocabulary. A result depends on its own sequence alone, bit for bit: not on the
 // others, their order, the workers, or on how much of it was given as a prefix.
 //
-// It fails on tokens outside the vocabulary, on a From out of range, with ErrContextLength, and with ctx's error, which is
-// looked at between layers.
+// It fails on tokens outside the vocabulary, on a From out of range, on a Prefix of another LM, with ErrContextLength, and
+// with ctx's error, which is looked at between layers.
 func (lm *LM) LogProbs(ctx context.Context, sequences []Sequence) ([]Result, error) {
 	results := make([]Result, len(sequences))
 	jobs, err := lm.plan(sequences, results)
@@ -253,6 +253,9 @@ func (lm *LM) plan(sequences []Sequence, results []Result) ([][][]part, error) {
 }
 
 func (lm *LM) check(s Sequence) error {
+	if s.Prefix != nil && s.Prefix.owner != lm.weights {
+		return errors.New("the prefix was computed by another model")
+	}
 	if err := lm.checkTokens(s.Tokens, s.Prefix.Len()); err != nil {
 		return err
 	}

@@ -131,6 +131,10 @@ func TestSequencesOutOfRange(t *testing.T) {
 	if _, err := lm.Generate(t.Context(), scoring.GenerateOptions{}, nil); err == nil {
 		t.Error("an empty prompt was accepted")
 	}
+	other := n.load(t, scoring.LMOptions{Precision: scoring.F32, Tier: kernels.Best()})
+	if _, err := other.LogProbs(t.Context(), []scoring.Sequence{{Prefix: kv, Tokens: []int32{1}}}); err == nil {
+		t.Error("a prefix of another model was accepted")
+	}
 	if got := logProbs(t, lm); len(got) != 0 {
 		t.Errorf("no sequences give %d results", len(got))
 	}

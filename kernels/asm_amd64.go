@@ -52,6 +52,9 @@ func swiGLUAVX512(dst *float32, ldd int, gate, up *float32, lds, cols, rows int)
 func geluAVX2(x *float32, ld, cols, rows int)
 
 //go:noescape
+func geluAVX512(x *float32, ld, cols, rows int)
+
+//go:noescape
 func expSumsAVX2(sums, logits *float32, width int, ref *float32, far float32, rows int) int
 
 //go:noescape
@@ -65,6 +68,12 @@ func hadamard512AVX2(x *float32, n int)
 
 //go:noescape
 func hadamard512AVX512(x *float32, n int)
+
+//go:noescape
+func hadamardStageAVX2(x *float32, n, h int)
+
+//go:noescape
+func scaleAVX2(x *float32, n int, f float32)
 
 //go:noescape
 func rotateAVX2(x, cos, sin *float32, dim, heads int)

@@ -91,11 +91,7 @@ func Attend[T float32 | BF16](a *Attention, out []float32, ldo int, q []float32,
 		for g := range group {
 			off := (h*group + g) * a.Dim
 			for i := range n {
-				inv := 1 / a.sum[g*n+i]
-				row := out[i*ldo+off:][:a.Dim]
-				for j := range row {
-					row[j] *= inv
-				}
+				scale(a.Tier, out[i*ldo+off:][:a.Dim], 1/a.sum[g*n+i])
 			}
 		}
 	}

@@ -202,17 +202,26 @@ func gelu(t Tier, x []float32, ld, cols, rows int) {
 		geluGeneric(x, ld, cols, rows)
 		return
 	}
-	whole := cols &^ 7
-	if whole > 0 && rows > 0 {
+	lanes := t.lanes()
+	whole := cols &^ (lanes - 1)
+	switch {
+	case whole == 0 || rows == 0:
+	case t == AVX2:
 		geluAVX2(&x[0], ld, whole, rows)
+	default:
+		geluAVX512(&x[0], ld, whole, rows)
 	}
 	if whole == cols {
 		return
 	}
 	for r := range rows {
-		var b [8]float32
+		var b [16]float32
 		copy(b[:], x[r*ld+whole:r*ld+cols])
-		geluAVX2(&b[0], 8, 8, 1)
+		if t == AVX2 {
+			geluAVX2(&b[0], 8, 8, 1)
+		} else {
+			geluAVX512(&b[0], 16, 16, 1)
+		}
 		copy(x[r*ld+whole:r*ld+cols], b[:])
 	}
 }
@@ -231,7 +240,20 @@ func walshHadamard(t Tier, x []float32) {
 		hadamard512AVX2(&x[0], len(x))
 		return
 	}
-	walshHadamardGeneric(x, 64)
+	for h := 64; h < len(x); h *= 2 {
+		hadamardStageAVX2(&x[0], len(x), h)
+	}
+}
+
+func scale(t Tier, x []float32, f float32) {
+	whole := 0
+	if t != Generic {
+		whole = len(x) &^ 7
+	}
+	if whole > 0 {
+		scaleAVX2(&x[0], whole, f)
+	}
+	scaleGeneric(x[whole:], f)
 }
 
 func rotate(t Tier, x, c, s []float32) {

@@ -24,6 +24,8 @@ func gelu(_ Tier, x []float32, ld, cols, rows int) { geluGeneric(x, ld, cols, ro
 
 func walshHadamard(_ Tier, x []float32) { walshHadamardGeneric(x, 1) }
 
+func scale(_ Tier, x []float32, f float32) { scaleGeneric(x, f) }
+
 func rotate(_ Tier, x, c, s []float32) { rotateGeneric(x, c, s) }
 
 func toBF16(_ Tier, dst []BF16, src []float32) { toBF16Generic(dst, src) }

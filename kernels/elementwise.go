@@ -112,9 +112,13 @@ func Hadamard(t Tier, x []float32, block int) {
 	for i := 0; i < len(x); i += block {
 		part := x[i : i+block]
 		walshHadamard(t, part)
-		for j := range part {
-			part[j] *= norm
-		}
+		scale(t, part, norm)
+	}
+}
+
+func scaleGeneric(x []float32, f float32) {
+	for i := range x {
+		x[i] *= f
 	}
 }
 

@@ -124,18 +124,6 @@ loop:
 	VZEROUPPER
 	RET
 
-// Φ by the complementary error function (Abramowitz and Stegun 1964, 7.1.26; error below 1.5e-7):
-// erf(z) = 1 - (a1 t + ... + a5 t^5) exp(-z²), t = 1/(1 + p z), z >= 0.
-CONST(erfp, $0x3ea7ba053ea7ba05)
-CONST(a1, $0x3e8279063e827906)
-CONST(a2, $0xbe91a98ebe91a98e)
-CONST(a3, $0x3fb5f0e33fb5f0e3)
-CONST(a4, $0xbfba00e3bfba00e3)
-CONST(a5, $0x3f87dc223f87dc22)
-CONST(rsqrt2, $0x3f3504f33f3504f3)
-CONST(half, $0x3f0000003f000000)
-CONST(sign, $0x8000000080000000)
-
 // func geluAVX2(x *float32, ld, cols, rows int)
 // cols is a multiple of 8.
 TEXT ·geluAVX2(SB), NOSPLIT, $0-32
@@ -325,6 +313,47 @@ loop:
 	ADDQ $1792, SI
 	SUBQ $512, DI
 	JNZ  part
+	VZEROUPPER
+	RET
+
+// func hadamardStageAVX2(x *float32, n, h int)
+// One stage of distance h, a multiple of 8, over n values.
+TEXT ·hadamardStageAVX2(SB), NOSPLIT, $0-24
+	MOVQ x+0(FP), SI
+	MOVQ n+8(FP), DI
+	MOVQ h+16(FP), R8
+	SHLQ $2, DI
+	SHLQ $2, R8
+	ADDQ SI, DI
+pair:
+	MOVQ R8, CX
+loop:
+	VMOVUPS (SI), Y0
+	VMOVUPS (SI)(R8*1), Y1
+	FLY(Y0, Y1)
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, (SI)(R8*1)
+	ADDQ $32, SI
+	SUBQ $32, CX
+	JNZ  loop
+	ADDQ R8, SI
+	CMPQ SI, DI
+	JLT  pair
+	VZEROUPPER
+	RET
+
+// func scaleAVX2(x *float32, n int, f float32)
+// x *= f; n is a multiple of 8.
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-20
+	MOVQ x+0(FP), SI
+	MOVQ n+8(FP), CX
+	VBROADCASTSS f+16(FP), Y1
+loop:
+	VMULPS (SI), Y1, Y0
+	VMOVUPS Y0, (SI)
+	ADDQ $32, SI
+	SUBQ $8, CX
+	JNZ  loop
 	VZEROUPPER
 	RET
 

@@ -71,6 +71,68 @@ loop:
 	VZEROUPPER
 	RET
 
+// func geluAVX512(x *float32, ld, cols, rows int)
+// As geluAVX2; cols is a multiple of 16.
+TEXT ·geluAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), SI
+	MOVQ ld+8(FP), R8
+	MOVQ rows+24(FP), R10
+	SHLQ $2, R8
+	EXP512CONSTS
+	VMOVUPS lo<>(SB), Z14
+	VMOVUPS sign<>(SB), Z11
+	VMOVUPS absm<>(SB), Z10
+	VMOVUPS rsqrt2<>(SB), Z9
+	VMOVUPS ten<>(SB), Z8
+	VMOVUPS erfp<>(SB), Z7
+	VMOVUPS a5<>(SB), Z15
+	VMOVUPS a4<>(SB), Z16
+	VMOVUPS a3<>(SB), Z17
+	VMOVUPS a2<>(SB), Z18
+	VMOVUPS a1<>(SB), Z19
+	VMOVUPS half<>(SB), Z27
+row:
+	MOVQ cols+16(FP), CX
+	SHLQ $2, CX
+	XORQ AX, AX
+loop:
+	VMOVUPS (SI)(AX*1), Z0
+	VANDPS Z10, Z0, Z1
+	VMULPS Z9, Z1, Z1
+	VMINPS Z1, Z8, Z1            // z; erf(10) is 1, and larger values would overflow below
+	VMULPS Z1, Z1, Z2
+	VXORPS Z11, Z2, Z2
+	VMAXPS Z2, Z14, Z2
+	EXP512(Z2, Z3, Z4)           // exp(-z²)
+	VMOVAPS Z7, Z3
+	VFMADD213PS Z26, Z1, Z3
+	VRCP14PS Z3, Z4
+	VMOVAPS Z26, Z5
+	VFNMADD231PS Z4, Z3, Z5
+	VFMADD213PS Z4, Z5, Z4       // t, by one Newton step
+	VMOVAPS Z15, Z5
+	VFMADD213PS Z16, Z4, Z5
+	VFMADD213PS Z17, Z4, Z5
+	VFMADD213PS Z18, Z4, Z5
+	VFMADD213PS Z19, Z4, Z5
+	VMULPS Z4, Z5, Z5
+	VMULPS Z2, Z5, Z5            // 1 - erf(z)
+	VSUBPS Z5, Z26, Z5
+	VANDPS Z11, Z0, Z6
+	VORPS Z6, Z5, Z5             // erf(x/sqrt 2)
+	VADDPS Z26, Z5, Z5
+	VMULPS Z27, Z0, Z0
+	VMULPS Z5, Z0, Z0
+	VMOVUPS Z0, (SI)(AX*1)
+	ADDQ $64, AX
+	CMPQ AX, CX
+	JLT  loop
+	ADDQ R8, SI
+	DECQ R10
+	JNZ  row
+	VZEROUPPER
+	RET
+
 // Butterflies inside a register, as in hadamard64AVX2, over all of 16 lanes.
 CONST(odd1, $0xbf8000003f800000)
 DATA odd8<>+0(SB)/8, $0x3f8000003f800000

@@ -38,3 +38,16 @@ CONST(absm, $0x7fffffff7fffffff)
 
 #define HMAX(y, x, t, tx) \
 	VEXTRACTF128 $1, y, tx; VMAXPS tx, x, x; VMOVHLPS x, x, tx; VMAXPS tx, x, x; VMOVSHDUP x, tx; VMAXSS tx, x, x
+
+// Φ by the complementary error function (Abramowitz and Stegun 1964, 7.1.26; error below 1.5e-7):
+// erf(z) = 1 - (a1 t + ... + a5 t^5) exp(-z²), t = 1/(1 + p z), z >= 0.
+CONST(erfp, $0x3ea7ba053ea7ba05)
+CONST(a1, $0x3e8279063e827906)
+CONST(a2, $0xbe91a98ebe91a98e)
+CONST(a3, $0x3fb5f0e33fb5f0e3)
+CONST(a4, $0xbfba00e3bfba00e3)
+CONST(a5, $0x3f87dc223f87dc22)
+CONST(rsqrt2, $0x3f3504f33f3504f3)
+CONST(half, $0x3f0000003f000000)
+CONST(sign, $0x8000000080000000)
+CONST(ten, $0x4120000041200000)

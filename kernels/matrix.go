@@ -38,9 +38,10 @@ func QuantizeRows(w []float32, n, k int) (q []int8, scale []float32) {
 	return q, scale
 }
 
-// Pack lays out the int8 weights q [n, k] (-127..127) with their scales [n] for tier t. It copies both.
+// Pack lays out the int8 weights q [n, k] (-127..127, n and k at least 1) with their scales [n] for tier t. It copies both.
 func Pack(t Tier, q []int8, scale []float32, n, k int) *Matrix {
 	t.mustBeSupported()
+	check(n > 0 && k > 0, "Pack: %d outputs of %d inputs", n, k)
 	check(len(q) == n*k && len(scale) == n, "Pack: %d weights and %d scales, want %d x %d", len(q), len(scale), n, k)
 	s := t.shape()
 	np := roundUp(n, s.panel)

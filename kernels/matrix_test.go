@@ -52,6 +52,16 @@ func TestIntegerSumsAreExact(t *testing.T) {
 	})
 }
 
+func TestIntegerSumsAreExactForEveryLength(t *testing.T) {
+	eachTier(t, func(t *testing.T, tier Tier) {
+		for k := 1; k <= 300; k++ {
+			m, n := 1+k%7, 1+k%19
+			x, xq := wholeRows(uint64(k), m, k)
+			checkSums(t, tier, fmt.Sprint(k), x, xq, int8s(newRand(uint64(k)), n*k), m, n, k)
+		}
+	})
+}
+
 // The largest sums that int8 in -127..127 can give: pairs of products reach 32,258, where 16-bit additions would wrap or
 // saturate.
 func TestIntegerSumsAreExactAtTheExtremes(t *testing.T) {

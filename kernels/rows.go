@@ -34,9 +34,10 @@ const amxBlocks = 6
 // laneSums is how many partial sums LogProbs keeps for a row.
 const laneSums = 16
 
-// NewRows makes room for rows of k values; all buffers are allocated here.
+// NewRows makes room for rows (at least 1) of k values (at least 1); all buffers are allocated here.
 func NewRows(t Tier, rows, k int) *Rows {
 	t.mustBeSupported()
+	check(rows > 0 && k > 0, "NewRows: %d rows of %d values", rows, k)
 	s := t.shape()
 	x := &Rows{tier: t, shape: s, cap: rows, k: k, kp: roundUp(k, s.group)}
 	rp := roundUp(rows, s.rows)

@@ -7,20 +7,25 @@ import (
 	"github.com/pith-llm/pith/compressors"
 )
 
-// Baselines are the scorers that look at no text: what any other must beat.
-var Baselines = []string{"random", "head", "tail"}
+// Baselines are the scorers that read no text: what any other must beat.
+var Baselines = []string{"random", "head", "tail", "shortest"}
 
-// baseline returns the named baseline: "head" prefers what stands first, "tail" what stands last, "random" neither. It
-// reports false for another name.
+// baseline returns the named baseline: "head" prefers what stands first, "tail" what stands last, "shortest" what holds
+// the fewest bytes, "random" nothing. It reports false for another name.
+//
+// "shortest" is there because gold can be told by its length in some data, as in Lost in the Middle's documents, and
+// because a selection that fills its budget favours what is short: a scorer that is no better has found nothing.
 func baseline(name string, seed uint64) (compressors.Scorer, bool) {
-	var value func(random *rand.Rand, i, n int) float64
+	var value func(random *rand.Rand, i int, c compressors.Candidate) float64
 	switch name {
 	case "random":
-		value = func(random *rand.Rand, _, _ int) float64 { return random.Float64() }
+		value = func(random *rand.Rand, _ int, _ compressors.Candidate) float64 { return random.Float64() }
 	case "head":
-		value = func(_ *rand.Rand, i, n int) float64 { return float64(n - i) }
+		value = func(_ *rand.Rand, i int, _ compressors.Candidate) float64 { return float64(-i) }
 	case "tail":
-		value = func(_ *rand.Rand, i, _ int) float64 { return float64(i) }
+		value = func(_ *rand.Rand, i int, _ compressors.Candidate) float64 { return float64(i) }
+	case "shortest":
+		value = func(_ *rand.Rand, _ int, c compressors.Candidate) float64 { return float64(-len(c.Text)) }
 	default:
 		return nil, false
 	}
@@ -34,7 +39,7 @@ func baseline(name string, seed uint64) (compressors.Scorer, bool) {
 		random := rand.New(rand.NewPCG(hashOf(seed, content...), 0))
 		scores := make([]compressors.Score, len(candidates))
 		for i := range scores {
-			v := value(random, i, len(scores))
+			v := value(random, i, candidates[i])
 			scores[i] = compressors.Score{Value: v, Terms: []compressors.Term{{Name: name, Value: v}}}
 		}
 		return compressors.Scores{Scores: scores}, nil

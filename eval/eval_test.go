@@ -251,6 +251,40 @@ func TestDifferencesArePaired(t *testing.T) {
 	}
 }
 
+func TestBaselinesRankAsTheyAreNamed(t *testing.T) {
+	const first, shortest, last = `[[0,1,1]]`, `[[0,3,3]]`, `[[0,4,4]]`
+	const text = `"1 aaaa bbbb cccc dddd eeee\n1 aaaa bbbb cccc dddd eee\n1 a b c d e\n1 aaaa bbbb cccc dddd eeeee\n"`
+	mrr := func(scorer, gold string, seed uint64) float64 {
+		o := options(writeData(t, `{"id":"a","task":"t","query":"q","context":[{"name":"n","text":`+text+
+			`}],"gold_segments":[0],"meta":{"gold_lines":`+gold+`}}`))
+		o.Scorers, o.Seed = []string{scorer}, seed
+		report, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report.Results[0].Metrics[MRR].Mean
+	}
+	for scorer, want := range map[string][3]float64{
+		"head": {1, 1.0 / 3, 0.25}, "tail": {0.25, 0.5, 1}, "shortest": {1.0 / 3, 1, 0.25},
+	} {
+		for i, gold := range []string{first, shortest, last} {
+			if got := mrr(scorer, gold, 0); !near(got, want[i]) {
+				t.Errorf("%s, gold %s: mrr %v, want %v", scorer, gold, got, want[i])
+			}
+		}
+	}
+	ranks := map[float64]bool{}
+	for seed := range uint64(20) {
+		ranks[mrr("random", first, seed)] = true
+		if mrr("random", first, seed) != mrr("random", first, seed) {
+			t.Fatal("random differs with the same seed")
+		}
+	}
+	if len(ranks) != 4 {
+		t.Errorf("over 20 seeds random ranks a line only as %v, want all 4 places", ranks)
+	}
+}
+
 func TestRunEndsAtTheFirstFailure(t *testing.T) {
 	data := writeData(t,
 		`{"id":"fine","task":"t","query":"q","context":[{"name":"n","text":"1 a b c d e f\n2 a b c d e f\n"}]}`,

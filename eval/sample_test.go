@@ -23,7 +23,7 @@ func TestScoresOfTheSample(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := Run(t.Context(), RunOptions{
-		Data: []string{"testdata/sample.jsonl.gz"}, Scorers: []string{"random", "bm25"}, Rates: []float64{0.25, 0.1},
+		Data: []string{"testdata/sample.jsonl.gz"}, Scorers: []string{"random", "shortest", "bm25"}, Rates: []float64{0.25, 0.1},
 		CountTokens: counter.Count,
 		Scorer:      lexical,
 		Compressor: func(s compressors.Scorer) (*compressors.Compressor, error) {
@@ -36,7 +36,7 @@ func TestScoresOfTheSample(t *testing.T) {
 	var got strings.Builder
 	labelled, unlabelled := 0, 0
 	for _, row := range report.Results {
-		fmt.Fprintf(&got, "%-22s %-6s %-4g n=%d", row.Task, row.Scorer, row.Rate, row.N-row.WithoutGold)
+		fmt.Fprintf(&got, "%-22s %-8s %-4g n=%d", row.Task, row.Scorer, row.Rate, row.N-row.WithoutGold)
 		for m := range metricCount {
 			if e := row.Metrics[m]; e.N > 0 {
 				fmt.Fprintf(&got, " %s=%.3f", m, e.Mean)

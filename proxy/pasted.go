@@ -16,6 +16,8 @@ const (
 	// maxAside is the most text, in bytes, that may stand outside marked material before the marks are taken for part
 	// of one long text.
 	maxAside = 2000
+	// maxStub is the longest paragraph, in bytes, that cannot be a question by itself: a greeting, "Answer:".
+	maxStub = 16
 	// minUnmarked is the least length, in bytes, of a text without marks that is taken for material: shorter ones are
 	// mostly somebody's own words.
 	minUnmarked = 3000
@@ -43,11 +45,22 @@ func material(text string) ([]region, string) {
 		words.WriteString(text[w.start:w.end])
 		aside += w.end - w.start
 	}
+	if len(f.marked) > 0 {
+		// The question is marked; what stands around it is added if it is short.
+		var question strings.Builder
+		for _, w := range f.marked {
+			question.WriteString(text[w.start:w.end])
+		}
+		if aside <= maxAside {
+			question.WriteString("\n" + strings.TrimSpace(words.String()))
+		}
+		return f.regions, strings.TrimSpace(question.String())
+	}
 	if inside > 0 && aside <= max(maxAside, inside) {
-		return f.regions, strings.TrimSpace(words.String())
+		return f.regions, asked(words.String())
 	}
 	if len(text) < minUnmarked {
-		return nil, strings.TrimSpace(words.String())
+		return nil, asked(words.String())
 	}
 	return around(text)
 }
@@ -56,6 +69,9 @@ func material(text string) ([]region, string) {
 func around(text string) ([]region, string) {
 	start := lead(text)
 	end := len(text) - tail(text[start:])
+	if at := labelled(text[max(start, len(text)-maxTask):]); at >= 0 {
+		end = max(start, len(text)-maxTask) + at
+	}
 	first, last := strings.TrimSpace(text[:start]), strings.TrimSpace(text[end:])
 	question := strings.TrimSpace(first + "\n" + last)
 	switch asksFirst, asksLast := asks(first), asks(last); {
@@ -64,10 +80,56 @@ func around(text string) ([]region, string) {
 	case asksLast && !asksFirst:
 		question = last
 	}
+	question = asked(question)
 	if end-start < minRegion {
 		return nil, question
 	}
 	return []region{{start: start, end: end}}, question
+}
+
+// labels begin the line that asks, in prompts made by programs.
+var labels = [...]string{"Question:", "Query:", "QUESTION:", "Q:"}
+
+// labelled returns where the last line begins that a label marks as the question, -1 if there is none.
+func labelled(words string) int {
+	found := -1
+	for _, label := range labels {
+		if strings.HasPrefix(words, label) {
+			found = max(found, 0)
+		}
+		if at := strings.LastIndex(words, "\n"+label); at >= 0 {
+			found = max(found, at+1)
+		}
+	}
+	return found
+}
+
+// asked returns the question proper of the user's words: what a label marks, without the label and without the stub that
+// waits for the answer; all of them if nothing is marked.
+func asked(words string) string {
+	words = strings.TrimSpace(words)
+	at := labelled(words)
+	if at < 0 {
+		return words
+	}
+	question := words[at:]
+	_, question, _ = strings.Cut(question, ":")
+	question = strings.TrimSpace(question)
+	if before, last, ok := cutLast(question, "\n"); ok && len(last) <= maxStub && strings.HasSuffix(last, ":") {
+		question = strings.TrimSpace(before)
+	}
+	if question == "" {
+		return words
+	}
+	return question
+}
+
+// cutLast is strings.Cut at the last separator.
+func cutLast(s, separator string) (before, after string, found bool) {
+	if at := strings.LastIndex(s, separator); at >= 0 {
+		return s[:at], s[at+len(separator):], true
+	}
+	return s, "", false
 }
 
 // asks reports whether words hold a question of some length.
@@ -88,7 +150,7 @@ func lead(text string) int {
 		if at > maxParagraph {
 			return 0
 		}
-		if len(strings.TrimSpace(text[:at])) >= 24 {
+		if len(strings.TrimSpace(text[:at])) > maxStub {
 			return at
 		}
 	}
@@ -111,7 +173,7 @@ func tail(text string) int {
 			return len(text) - at
 		}
 		at = n
-		if len(strings.TrimSpace(text[at:])) >= 24 {
+		if len(strings.TrimSpace(text[at:])) > maxStub {
 			return len(text) - at
 		}
 	}
@@ -159,6 +221,7 @@ type finder struct {
 	text    string
 	regions []region
 	words   []region
+	marked  []region // the words inside tags that mark the question
 	// unclosed holds what was searched for in vain: tag names, and fences by their character. vain counts the tags.
 	unclosed map[string]bool
 	vain     *int
@@ -279,7 +342,11 @@ const (
 )
 
 func classOf(name string) tagClass {
-	switch strings.ToLower(strings.ReplaceAll(name, "-", "_")) {
+	name = strings.ToLower(strings.ReplaceAll(name, "-", "_"))
+	if strings.HasSuffix(name, "_description") {
+		return tagWords
+	}
+	switch name {
 	case "document_content", "document_contents", "file_content", "file_contents", "content", "source_code", "code", "snippet", "text", "log", "logs",
 		"output", "stdout", "stderr", "diff", "transcript", "email", "data", "selection":
 		return tagMaterial
@@ -287,7 +354,7 @@ func classOf(name string) tagClass {
 		return tagRecord
 	case "documents", "files", "context", "contexts", "results", "search_results", "sources", "attachments", "pages", "articles", "passages":
 		return tagGroup
-	case "question", "query", "task", "user_query", "request", "instructions", "instruction", "prompt", "issue", "issue_description", "problem", "user_message":
+	case "question", "query", "task", "user_query", "request", "instructions", "instruction", "prompt", "issue", "description", "bug_report", "problem", "user_message":
 		return tagWords
 	case "system_reminder", "environment_context", "environment_details", "user_instructions", "system", "rules", "example", "examples", "format", "output_format":
 		return tagGuarded
@@ -329,7 +396,7 @@ func (f *finder) tag(at, lineEnd, end int, line string, depth int) int {
 	switch {
 	case start >= stop || class == tagGuarded:
 	case class == tagWords:
-		f.words = append(f.words, region{start: start, end: stop})
+		f.marked = append(f.marked, region{start: start, end: stop})
 	default:
 		f.content(start, stop, attributes, class, depth)
 	}
@@ -349,6 +416,12 @@ func (f *finder) content(start, stop int, name string, class tagClass, depth int
 	for _, w := range inner.words {
 		aside += w.end - w.start
 	}
+	if class == tagRecord { // its tags are its own: none marks a question
+		for _, w := range inner.marked {
+			aside += w.end - w.start
+		}
+		inner.marked = nil
+	}
 	if name == "" {
 		name = childName(f.text[start:stop])
 	}
@@ -360,6 +433,7 @@ func (f *finder) content(start, stop int, name string, class tagClass, depth int
 		inner.regions[0].name = name
 	}
 	f.regions = append(f.regions, inner.regions...)
+	f.marked = append(f.marked, inner.marked...)
 }
 
 // openingTag reads a line that begins with an opening tag: its name, and the attribute that names what it holds.
@@ -453,13 +527,21 @@ func (f *finder) documents(at, end int) int {
 	} else if n, _, ok := paragraphBreak(f.text[last-1 : end]); ok {
 		stop = last - 1 + n
 	}
+	small := region{start: at, end: at} // a run of documents too short to be cut by themselves, headings included
 	for i, d := range found {
 		until := stop
 		if i+1 < len(found) {
 			until = found[i+1].line
 		}
+		if until-d.body < minRegion {
+			small.end = until
+			continue
+		}
+		f.add(small)
 		f.add(region{start: d.body, end: until, name: d.title})
+		small = region{start: until, end: until}
 	}
+	f.add(small)
 	return stop
 }
 
@@ -491,5 +573,5 @@ func documentHeading(line string) (title string, body int, ok bool) {
 			}
 		}
 	}
-	return title, len(line) - len(strings.TrimLeft(rest, " \t:")), true
+	return title, len(line) - len(strings.TrimLeft(rest, " \t:\r\n")), true
 }

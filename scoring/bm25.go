@@ -7,32 +7,25 @@ import (
 	"unicode/utf8"
 )
 
-// The parameters of BM25: how soon repetition stops counting, and how much length does (the usual middle values).
+// The parameters of BM25: how soon repetition stops counting, and how much length does (values in the middle of the usual range).
 const (
-	bm25K1 = 1.2
+	bm25K1 = 1.5
 	bm25B  = 0.75
 )
 
 // BM25 returns how well each document matches the query by the words that they share: Okapi BM25 (Robertson and Zaragoza
-// 2009, "The Probabilistic Relevance Framework: BM25 and Beyond", equation 3.15) with k1 1.2 and b 0.75, document
+// 2009, "The Probabilistic Relevance Framework: BM25 and Beyond", equation 3.15) with k1 1.5 and b 0.75, document
 // frequencies from these documents alone, in the form that is never negative (ln(1 + (N-n+0.5)/(n+0.5))), and each distinct
-// word of the query counted once.
+// word of the query counted once, without English function words unless there are no others.
 //
 // Words are those of Words: identifiers whole and in parts, so that "parse config" finds parseConfig and parse_config.
 func BM25(query string, documents []string) []float64 {
-	terms := map[string]int{} // word of the query -> its column
-	var order []string
-	eachWord(query, func(word []byte) {
-		if _, ok := terms[string(word)]; !ok {
-			terms[string(word)] = len(order)
-			order = append(order, string(word))
-		}
-	})
-	counts := make([]int32, len(documents)*len(order)) // [document, term]
+	terms := queryTerms(query)
+	counts := make([]int32, len(documents)*len(terms)) // [document, term]
 	lengths := make([]float64, len(documents))
 	total := 0.0
 	for i, text := range documents {
-		row := counts[i*len(order):][:len(order)]
+		row := counts[i*len(terms):][:len(terms)]
 		eachWord(text, func(word []byte) {
 			lengths[i]++
 			if t, ok := terms[string(word)]; ok {
@@ -46,21 +39,52 @@ func BM25(query string, documents []string) []float64 {
 		return scores
 	}
 	mean := total / float64(len(documents))
-	for t := range order {
+	for t := range len(terms) {
 		holders := 0
 		for i := range documents {
-			if counts[i*len(order)+t] > 0 {
+			if counts[i*len(terms)+t] > 0 {
 				holders++
 			}
 		}
 		idf := math.Log1p((float64(len(documents)-holders) + 0.5) / (float64(holders) + 0.5))
 		for i := range documents {
-			n := float64(counts[i*len(order)+t])
+			n := float64(counts[i*len(terms)+t])
 			length := float64(bm25K1 * (1 - bm25B + float64(bm25B*lengths[i]/mean)))
 			scores[i] += float64(idf * n * (bm25K1 + 1) / (n + length))
 		}
 	}
 	return scores
+}
+
+// stopWords are left out of the query. Among the few documents of one call, chance decides which of these words are rare:
+// without them the mean reciprocal rank of the first gold segment rose from 0.32 to 0.36 on nq_multidoc (n=240), from 0.38
+// to 0.45 on commit_localize (n=72) and from 0.47 to 0.59 on code_needle (n=144).
+var stopWords = func() map[string]bool {
+	words := map[string]bool{}
+	for word := range strings.FieldsSeq(`a an the of in on at to for by with from as that this it its and or but if so not no
+		i you we they he she who what when where which how why is are was were be been being am do does did has have had
+		can could would should will`) {
+		words[string(singular([]byte(word)))] = true
+	}
+	return words
+}()
+
+// queryTerms returns the distinct words of the query that count, each with a column of its own.
+func queryTerms(query string) map[string]int {
+	terms, stops := map[string]int{}, map[string]int{}
+	eachWord(query, func(word []byte) {
+		into := terms
+		if stopWords[string(word)] {
+			into = stops
+		}
+		if _, ok := into[string(word)]; !ok {
+			into[string(word)] = len(into)
+		}
+	})
+	if len(terms) == 0 {
+		return stops
+	}
+	return terms
 }
 
 // Words returns the words that BM25 compares, in order: runs of letters, digits and underscores in lower case without the

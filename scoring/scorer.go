@@ -48,12 +48,19 @@ type Segment struct {
 	Text string
 }
 
-// document is what is read of a segment: its text's name, on a line of its own, tells what the text is about.
+// document is what is read of a segment: after its names, on a line of their own, where it does not say its own name itself.
 func (s Segment) document() string {
-	if s.TextName == "" {
+	names := s.TextName
+	if s.Name != "" && !strings.Contains(s.Text, s.Name) {
+		if names != "" {
+			names += ": "
+		}
+		names += s.Name
+	}
+	if names == "" {
 		return s.Text
 	}
-	return s.TextName + "\n" + s.Text
+	return names + "\n" + s.Text
 }
 
 // Scores says how relevant segments are to a query.
@@ -188,6 +195,9 @@ func (s *Scorer) CacheStats() map[string]cache.Stats {
 func (s *Scorer) Score(ctx context.Context, query string, segments []Segment) (Scores, error) {
 	if strings.TrimSpace(query) == "" {
 		return Scores{}, ErrNoQuery
+	}
+	if len(segments) == 0 {
+		return Scores{}, nil
 	}
 	c := &call{scorer: s, query: newQuery(query), segments: segments, keys: make([]cache.Key, len(segments))}
 	for i, segment := range segments {

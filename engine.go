@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/pith-llm/pith/compressors"
+	"github.com/pith-llm/pith/config"
+	"github.com/pith-llm/pith/kernels"
+	"github.com/pith-llm/pith/scoring"
+	"github.com/pith-llm/pith/scoring/gguf"
+	"github.com/pith-llm/pith/scoring/models"
+	"github.com/pith-llm/pith/scoring/tokenizer"
+)
+
+// engine holds what compresses: the token counter and the models, each loaded on first use and shared by all scorers.
+type engine struct {
+	settings config.Engine
+	counter  *tokenizer.Counter
+	tier     kernels.Tier
+	lm       func() (*scoring.LM, error)
+	encoder  func() (*scoring.Encoder, error)
+}
+
+func newEngine(settings config.Engine) (*engine, error) {
+	tier := kernels.Best()
+	if settings.Scoring.Tier != "auto" {
+		var err error
+		if tier, err = kernels.ParseTier(settings.Scoring.Tier); err != nil {
+			return nil, fmt.Errorf("scoring.tier: %w", err)
+		}
+		if !tier.Supported() {
+			return nil, fmt.Errorf("scoring.tier: this CPU lacks %s; it has %s", tier, kernels.Best())
+		}
+	}
+	counter, err := tokenizer.NewCounter(settings.Compression.Tokenizer)
+	if err != nil {
+		return nil, fmt.Errorf("compression.tokenizer: %w", err)
+	}
+	return &engine{
+		settings: settings,
+		counter:  counter,
+		tier:     tier,
+		lm: sync.OnceValues(func() (*scoring.LM, error) {
+			file, err := openModel(settings.Scoring.Decoder, models.Decoder)
+			if err != nil {
+				return nil, fmt.Errorf("scoring.decoder: %w", err)
+			}
+			precision := scoring.Int8
+			if settings.Scoring.Precision == "f32" {
+				precision = scoring.F32
+			}
+			return scoring.LoadLM(file, scoring.LMOptions{Precision: precision, Tier: tier, Workers: settings.Scoring.Workers})
+		}),
+		encoder: sync.OnceValues(func() (*scoring.Encoder, error) {
+			file, err := openModel(settings.Scoring.Encoder, models.Encoder)
+			if err != nil {
+				return nil, fmt.Errorf("scoring.encoder: %w", err)
+			}
+			return scoring.LoadEncoder(file, scoring.EncoderOptions{Tier: tier, Workers: settings.Scoring.Workers})
+		}),
+	}, nil
+}
+
+// openModel opens the GGUF file at path, or the embedded one if path is empty.
+func openModel(path, embedded string) (*gguf.File, error) {
+	if path == "" {
+		return gguf.Parse(embedded)
+	}
+	return gguf.Open(path)
+}
+
+// scorer returns the named scorer of package scoring in the form that compressors wants.
+func (e *engine) scorer(name string) (compressors.Scorer, error) {
+	scorer, err := scoring.NewScorer(name, scoring.Options{
+		LM: e.lm, Encoder: e.encoder,
+		KVBytes: int64(e.settings.Cache.KV) << 20, ScoreBytes: int64(e.settings.Cache.Scores) << 20,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return compressors.ScorerFunc(func(ctx context.Context, query string, candidates []compressors.Candidate) (compressors.Scores, error) {
+		segments := make([]scoring.Segment, len(candidates))
+		for i, c := range candidates {
+			segments[i] = scoring.Segment{TextName: c.TextName, Name: c.SegmentName, Text: c.Text}
+		}
+		scores, err := scorer.Score(ctx, query, segments)
+		if err != nil {
+			return compressors.Scores{}, err
+		}
+		return convertScores(scores), nil
+	}), nil
+}
+
+// convertScores turns a column a term into a list of terms a segment.
+func convertScores(scores scoring.Scores) compressors.Scores {
+	out := compressors.Scores{Scores: make([]compressors.Score, len(scores.Values)), ModelTokens: scores.ModelTokens}
+	for i, value := range scores.Values {
+		out.Scores[i].Value = value
+		for _, term := range scores.Terms {
+			if math.IsNaN(term.Values[i]) { // the cascade did not ask for it
+				continue
+			}
+			out.Scores[i].Terms = append(out.Scores[i].Terms, compressors.Term{Name: term.Name, Value: term.Values[i]})
+		}
+	}
+	for _, stage := range scores.Stages {
+		out.Stages = append(out.Stages, compressors.Stage(stage))
+	}
+	return out
+}
+
+// compressor returns a compressor with the named scorer.
+func (e *engine) compressor(scorerName string) (*compressors.Compressor, error) {
+	scorer, err := e.scorer(scorerName)
+	if err != nil {
+		return nil, fmt.Errorf("scoring.scorer: %w", err)
+	}
+	return e.compressorWith(scorer, e.settings.Compression.MinTokens)
+}
+
+// compressorWith returns a compressor that leaves inputs of fewer than minTokens alone.
+func (e *engine) compressorWith(scorer compressors.Scorer, minTokens int) (*compressors.Compressor, error) {
+	return compressors.New(compressors.Options{
+		Scorer: scorer, CountTokens: e.counter.Count,
+		DefaultRate: e.settings.Compression.Rate, MinTokens: minTokens,
+	})
+}

@@ -1,0 +1,105 @@
+// Command pith is a context-compression proxy for LLM APIs: it sits between a client and an OpenAI-compatible API, keeps
+// of each long text in a request what answers the question, and forwards the rest of the request byte for byte.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/pith-llm/pith/config"
+)
+
+// commands is the command line.
+type commands struct {
+	Config string `placeholder:"FILE" help:"YAML file of settings (also PITH_CONFIG). Flags win over PITH_… variables, these over the file."`
+
+	Serve    serveCommand    `cmd:"" help:"Run the proxy."`
+	Compress compressCommand `cmd:"" help:"Compress files, standard input or JSON Lines against a query."`
+	Demo     demoCommand     `cmd:"" help:"Send two long questions through the real proxy and show what happens."`
+	Eval     struct {
+		Run evalRunCommand `cmd:"" help:"Measure how much of what an answer needs survives compression."`
+	} `cmd:"" help:"Measure what compression does."`
+	Model struct {
+		Inspect inspectCommand `cmd:"" help:"Print what a GGUF file holds."`
+	} `cmd:"" help:"Look at model files."`
+	Version versionCommand `cmd:"" help:"Print the version and what this CPU offers."`
+}
+
+// streams are the standard streams of a command.
+type streams struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Environ(), streams{os.Stdin, os.Stdout, os.Stderr})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "pith:", err)
+		os.Exit(1) //nolint:gocritic // stop only restores signal handling, which ends with the process
+	}
+}
+
+// run is the whole command: it parses args, resolves settings and runs the chosen subcommand.
+func run(ctx context.Context, args, environ []string, std streams) error {
+	source, err := config.Load(configPath(args, environ), environ)
+	if err != nil {
+		return err
+	}
+	var cli commands
+	printedHelp := false
+	app, err := kong.New(&cli,
+		kong.Name("pith"),
+		kong.Description("A context-compression proxy for LLM APIs."),
+		kong.Writers(std.stdout, std.stderr),
+		kong.Exit(func(int) { printedHelp = true }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(std),
+		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+			if value, ok := source.Lookup(flag.Name); ok {
+				return value, nil
+			}
+			return nil, nil //nolint:nilnil // kong's word for "not set here"
+		})),
+	)
+	if err != nil {
+		return err
+	}
+	parsed, err := app.Parse(args)
+	if printedHelp {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return parsed.Run()
+}
+
+// configPath finds the settings file before the flags are parsed, because it fills them.
+func configPath(args, environ []string) string {
+	for i, arg := range args {
+		if path, ok := strings.CutPrefix(arg, "--config="); ok {
+			return path
+		}
+		if arg == "--config" && i+1 < len(args) {
+			return args[i+1]
+		}
+		if arg == "--" {
+			break
+		}
+	}
+	for _, entry := range environ {
+		if path, ok := strings.CutPrefix(entry, "PITH_CONFIG="); ok {
+			return path
+		}
+	}
+	return ""
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/pith-llm/pith/config"
+	"github.com/pith-llm/pith/kernels"
+	"github.com/pith-llm/pith/proxy"
+)
+
+type serveCommand struct {
+	config.Edge   `embed:"" group:"Settings"`
+	config.Engine `embed:"" group:"Settings"`
+}
+
+// drainTime is how long requests under way may take after a signal to stop.
+const drainTime = 30 * time.Second
+
+func (c *serveCommand) Run(ctx context.Context, std streams) error {
+	if c.Upstream == "" {
+		return errors.New("no upstream: say with --upstream, PITH_UPSTREAM or the key upstream where requests go, such as http://127.0.0.1:8000, or 'embedded'")
+	}
+	e, err := newEngine(c.Engine)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(std.stderr, nil))
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	upstream := c.Upstream
+	if upstream == embeddedUpstream {
+		model, err := e.startModelServer(logger)
+		if err != nil {
+			return err
+		}
+		defer model.stop()
+		upstream = model.url
+	}
+	server, err := e.proxy(c.Edge, upstream, logger, nil)
+	if err != nil {
+		return err
+	}
+	logger.Info("listening", "address", listener.Addr().String(), "upstream", upstream, "mode", c.Mode,
+		"scorer", c.Scoring.Scorer, "tier", e.tier.String(), "best_tier", kernels.Best().String(), "version", version())
+	return serveUntilDone(ctx, server, listener)
+}
+
+// proxy returns a server in front of upstream; observe may be nil.
+func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, observe func(proxy.Report)) (*proxy.Server, error) {
+	mode, err := proxy.ParseMode(edge.Mode)
+	if err != nil {
+		return nil, fmt.Errorf("mode: %w", err)
+	}
+	compressor, err := e.compressor(e.settings.Scoring.Scorer)
+	if err != nil {
+		return nil, err
+	}
+	return proxy.NewServer(proxy.Options{
+		Upstream:       upstream,
+		Compressor:     compressor,
+		CountTokens:    e.counter.Count,
+		Mode:           mode,
+		FileReads:      e.settings.Compression.FileReads,
+		Deadline:       e.settings.Compression.Deadline,
+		MaxBody:        edge.MaxBody << 20,
+		ConnectTimeout: edge.ConnectTimeout,
+		HeaderTimeout:  edge.HeaderTimeout,
+		IdleTimeout:    edge.IdleTimeout,
+		Logger:         logger,
+		Observe:        observe,
+	})
+}
+
+// httpServer is what proxy's two servers share.
+type httpServer interface {
+	Serve(l net.Listener) error
+	Shutdown(ctx context.Context) error
+}
+
+// serveUntilDone serves until ctx ends and then drains.
+func serveUntilDone(ctx context.Context, server httpServer, listener net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	return server.Shutdown(drain)
+}

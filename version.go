@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/pith-llm/pith/kernels"
+)
+
+type versionCommand struct{}
+
+func (versionCommand) Run(std streams) {
+	fmt.Fprintf(std.stdout, "pith %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	var has, lacks []string
+	for _, tier := range []kernels.Tier{kernels.Generic, kernels.AVX2, kernels.AVX512VNNI, kernels.AMX} {
+		if tier.Supported() {
+			has = append(has, tier.String())
+		} else {
+			lacks = append(lacks, tier.String())
+		}
+	}
+	fmt.Fprintf(std.stdout, "CPU tiers: %s; not on this machine: %s\n", strings.Join(has, ", "), orNone(lacks))
+	fmt.Fprintf(std.stdout, "tier in use: %s\n", kernels.Best())
+}
+
+// version is the module's version, or the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	revision, dirty := "", ""
+	for _, setting := range info.Settings {
+		switch {
+		case setting.Key == "vcs.revision":
+			revision = setting.Value[:min(12, len(setting.Value))]
+		case setting.Key == "vcs.modified" && setting.Value == "true":
+			dirty = "+changes"
+		}
+	}
+	if revision != "" {
+		return revision + dirty
+	}
+	return info.Main.Version
+}
+
+func orNone(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
+}

@@ -44,16 +44,8 @@ func (t Tier) callOps() int {
 
 func (w *Matrix) pack(q []int8) {
 	switch w.tier {
-	case AVX2:
+	case AVX2, AVX512VNNI:
 		w.packPanels(q)
-	case AVX512VNNI:
-		w.packPanels(q)
-		w.sum = aligned[int32](len(w.scale))
-		for r := range w.n {
-			for _, v := range q[r*w.k : (r+1)*w.k] {
-				w.sum[r] += 128 * int32(v)
-			}
-		}
 	case AMX:
 		w.packTiles(q)
 	default:

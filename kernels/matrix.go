@@ -40,17 +40,29 @@ func QuantizeRows(w []float32, n, k int) (q []int8, scale []float32) {
 
 // Pack lays out the int8 weights q [n, k] (-127..127, n and k at least 1) with their scales [n] for tier t. It copies both.
 func Pack(t Tier, q []int8, scale []float32, n, k int) *Matrix {
-	t.mustBeSupported()
-	check(n > 0 && k > 0, "Pack: %d outputs of %d inputs", n, k)
+	w := newMatrix(t, n, k)
 	check(len(q) == n*k && len(scale) == n, "Pack: %d weights and %d scales, want %d x %d", len(q), len(scale), n, k)
-	s := t.shape()
-	np := roundUp(n, s.panel)
-	w := &Matrix{tier: t, shape: s, n: n, k: k, kp: roundUp(k, s.group)}
+	np := roundUp(n, w.shape.panel)
 	w.q = aligned[int8](np * w.kp)
 	w.scale, w.bias = aligned[float32](np), aligned[float32](np)
 	copy(w.scale, scale)
+	if w.shape.unsigned {
+		w.sum = aligned[int32](np)
+		for r := range n {
+			for _, v := range q[r*k : (r+1)*k] {
+				w.sum[r] += 128 * int32(v)
+			}
+		}
+	}
 	w.pack(q)
 	return w
+}
+
+func newMatrix(t Tier, n, k int) *Matrix {
+	t.mustBeSupported()
+	check(n > 0 && k > 0, "Matrix: %d outputs of %d inputs", n, k)
+	s := t.shape()
+	return &Matrix{tier: t, shape: s, n: n, k: k, kp: roundUp(k, s.group)}
 }
 
 // Outputs returns the number of outputs n.
@@ -65,6 +77,7 @@ func (w *Matrix) Bytes() int { return len(w.q) + 4*(len(w.scale)+len(w.bias)+len
 // SetBias makes every product add bias [n]. Call it before w is shared.
 func (w *Matrix) SetBias(bias []float32) {
 	check(len(bias) == w.n, "SetBias: %d values, want %d", len(bias), w.n)
+	w.bias = aligned[float32](len(w.scale)) // the old one may be a mapped file's
 	copy(w.bias, bias)
 }
 

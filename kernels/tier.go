@@ -78,6 +78,8 @@ type shape struct {
 	panel  int // outputs computed together
 	group  int // inputs are padded with zeros to a multiple of this
 	stride int // bytes per activation value
+
+	unsigned bool // activations are stored as value + 128, which each output's sum of weights takes out again
 }
 
 func (t Tier) shape() shape {
@@ -85,7 +87,7 @@ func (t Tier) shape() shape {
 	case AVX2:
 		return shape{rows: 4, panel: 16, group: 16, stride: 2}
 	case AVX512VNNI:
-		return shape{rows: 6, panel: 64, group: 4, stride: 1}
+		return shape{rows: 6, panel: 64, group: 4, stride: 1, unsigned: true}
 	case AMX:
 		return shape{rows: 32, panel: 32, group: 64, stride: 1}
 	default:

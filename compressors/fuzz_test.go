@@ -172,5 +172,3 @@ func FuzzCompress(f *testing.F) {
 		checkResult(t, input, r)
 	})
 }
-
-

@@ -3,7 +3,7 @@ package compressors
 import "strings"
 
 // paragraphTokens is the most tokens of a paragraph, or of a line of data, that stays one segment.
-const paragraphTokens = 240
+const paragraphTokens = 200
 
 // prose appends the segments of prose, markdown, logs and plain lines: the whole text.
 func (c *cutter) prose(headings bool) {

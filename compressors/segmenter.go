@@ -47,8 +47,8 @@ func (o SegmenterOptions) withDefaults() SegmenterOptions {
 // Code in Go, Python and TypeScript (and JavaScript) becomes imports, functions, methods and groups of top-level
 // statements, each with the comments and decorators before it. The methods of a class have the class's opening as
 // parent; a function of more than MaxTokens is its signature and parts of its body, their parent the signature. Other
-// code is cut where lines without indentation follow a blank line. Code of more than 1 MiB, or with brackets nested
-// more than 100 deep, is treated as other code.
+// code is cut where lines without indentation follow a blank line. Code of more than 256 KiB, with brackets nested more
+// than 100 deep or with very many syntax errors is treated as other code.
 //
 // In text, a heading is a segment and the parent of its section. A paragraph is a segment, or is grouped with its
 // neighbours if it is small, or is cut at lines and, in a long line, at sentences.

@@ -9,11 +9,17 @@ import (
 	sitter "github.com/smacker/go-tree-sitter"
 )
 
-// What is parsed is capped before parsing, by size and nesting: a time limit would make the outcome depend on the
-// machine. 2 MB of "f(" keep tree-sitter busy for seven seconds.
+// What is parsed is capped by size, nesting and errors: a time limit would make the outcome depend on the machine.
+// Tree-sitter's time is linear in text that follows the grammar, but quadratic in errors: 32 KB of quotation marks
+// take seconds. So a text is parsed as it grows, parseStep bytes at a time, and given up once it has maxErrors. What is
+// parsed is reused: on real code this costs no more than parsing it at once, and gives the same tree. What cannot be
+// reused, such as one endless chain of operators, is parsed size/parseStep times, which is why size is capped low.
 const (
-	maxParseBytes = 1 << 20
+	maxParseBytes = 256 << 10
 	maxNesting    = 100
+	parseStep     = 8 << 10
+	maxErrors     = 1000
+	maxDepth      = 500
 	maxClassDepth = 8
 )
 
@@ -70,7 +76,7 @@ func (p *parsers) units(g *grammar, src *source) ([]unit, bool, error) {
 		parser = sitter.NewParser()
 		parser.SetLanguage(g.language())
 	}
-	tree, err := parser.ParseCtx(context.Background(), nil, []byte(src.text))
+	tree, err := parse(parser, src)
 	if err != nil {
 		parser.Close()
 		return nil, false, fmt.Errorf("parse: %w", err)
@@ -80,11 +86,72 @@ func (p *parsers) units(g *grammar, src *source) ([]unit, bool, error) {
 	default:
 		parser.Close()
 	}
+	if tree == nil {
+		return nil, false, nil
+	}
 	defer tree.Close()
 	w := walker{grammar: g, src: src}
 	units := w.units(tree.RootNode(), "", 0)
 	// A text of another language parses as one error after the other.
 	return units, w.errorBytes*2 <= len(src.text), nil
+}
+
+// parse returns the tree of src, nil if it has more than maxErrors or is empty.
+func parse(parser *sitter.Parser, src *source) (*sitter.Tree, error) {
+	text := []byte(src.text)
+	var tree *sitter.Tree
+	for start := 0; start < len(text); {
+		end := min(start+parseStep, len(text))
+		if tree != nil {
+			at := src.point(start)
+			tree.Edit(sitter.EditInput{
+				StartIndex: uint32(start), OldEndIndex: uint32(start), NewEndIndex: uint32(end),
+				StartPoint: at, OldEndPoint: at, NewEndPoint: src.point(end),
+			})
+		}
+		// A context that can end would cost a goroutine; a text of this size needs none.
+		next, err := parser.ParseCtx(context.Background(), tree, text[:end])
+		if tree != nil {
+			tree.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+		tree = next
+		if countErrors(tree.RootNode(), 0, maxErrors) > maxErrors {
+			tree.Close()
+			return nil, nil //nolint:nilnil // no tree and no error: the text is not of this grammar
+		}
+		start = end
+	}
+	return tree, nil
+}
+
+// point returns tree-sitter's form of an offset.
+func (s *source) point(offset int) sitter.Point {
+	line := s.lineAt(offset)
+	return sitter.Point{Row: uint32(line), Column: uint32(offset - s.start(line))}
+}
+
+// countErrors counts the errors under node, with what tree-sitter skipped there, up to about limit; an error below
+// maxDepth is as bad as too many.
+func countErrors(node *sitter.Node, depth, limit int) int {
+	if !node.HasError() {
+		return 0
+	}
+	if depth > maxDepth {
+		return limit + 1
+	}
+	total := 0
+	if node.IsError() {
+		total = 1 + int(node.ChildCount())
+	}
+	cursor := sitter.NewTreeCursor(node)
+	defer cursor.Close()
+	for ok := cursor.GoToFirstChild(); ok && total <= limit; ok = cursor.GoToNextSibling() {
+		total += countErrors(cursor.CurrentNode(), depth+1, limit-total)
+	}
+	return total
 }
 
 // walker turns nodes into units.

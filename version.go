@@ -11,7 +11,8 @@ import (
 
 type versionCommand struct{}
 
-func (versionCommand) Run(std streams) {
+//nolint:unparam // kong wants a Run that returns an error
+func (versionCommand) Run(std streams) error {
 	fmt.Fprintf(std.stdout, "pith %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	var has, lacks []string
 	for _, tier := range []kernels.Tier{kernels.Generic, kernels.AVX2, kernels.AVX512VNNI, kernels.AMX} {
@@ -23,6 +24,7 @@ func (versionCommand) Run(std streams) {
 	}
 	fmt.Fprintf(std.stdout, "CPU tiers: %s; not on this machine: %s\n", strings.Join(has, ", "), orNone(lacks))
 	fmt.Fprintf(std.stdout, "tier in use: %s\n", kernels.Best())
+	return nil
 }
 
 // version is the module's version, or the commit it was built from.

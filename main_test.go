@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pith-llm/pith/compressors"
+)
+
+// pith runs the command as a user would and returns what it wrote.
+func pith(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errors bytes.Buffer
+	err = run(t.Context(), args, nil, streams{strings.NewReader(stdin), &out, &errors})
+	return out.String(), errors.String(), err
+}
+
+func TestCompressKeepsWhatAnswersTheQuery(t *testing.T) {
+	file := "testdata/demo/code/go-zero/core/stores/redis/redislock.go"
+	source, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, err := pith(t, "", "compress", "-q", "how is the redis lock released?", "--rate", "0.4", "--scoring-scorer", "bm25", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := compressors.Verify(string(source), stdout); err != nil {
+		t.Errorf("the output does not follow from the source: %v", err)
+	}
+	if !strings.Contains(stdout, "func (rl *RedisLock) Release()") {
+		t.Errorf("the function asked for is gone:\n%s", stdout)
+	}
+	if len(stdout) > len(source)/2 {
+		t.Errorf("%d bytes of %d are left", len(stdout), len(source))
+	}
+	for _, want := range []string{"tokens in", "bm25 +", "RedisLock.Release ", "stages: segment"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("the report does not mention %q:\n%s", want, stderr)
+		}
+	}
+}
+
+func TestCompressReadsStandardInputAndJSONLines(t *testing.T) {
+	lines := strings.Repeat("nothing to see in this line of the log, it is here to be long\n", 60) + "the answer is forty-two\n"
+	stdout, _, err := pith(t, lines, "compress", "-q", "what is the answer?", "--budget", "200", "--scoring-scorer", "bm25", "--quiet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(stdout, "the answer is forty-two") || len(stdout) > len(lines)/4 {
+		t.Errorf("kept %d of %d bytes: %q", len(stdout), len(lines), stdout)
+	}
+
+	request, err := json.Marshal(compressRequest{ID: "a", Query: "what is the answer?", Budget: 200, Texts: []jsonText{{Name: "log", Content: lines}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, _, err = pith(t, string(request)+"\n\n"+string(request), "compress", "--jsonl", "--scoring-scorer", "bm25", "--quiet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := strings.Split(strings.TrimSpace(stdout), "\n")
+	if len(results) != 2 {
+		t.Fatalf("%d results, want 2", len(results))
+	}
+	for _, line := range results {
+		var result compressResponse
+		if err := json.Unmarshal([]byte(line), &result); err != nil {
+			t.Fatal(err)
+		}
+		if result.ID != "a" || result.TokensOut > 200 || result.TokensOut == 0 || result.Saved != result.TokensIn-result.TokensOut {
+			t.Errorf("result %+v", result)
+		}
+		if err := compressors.Verify(lines, result.Texts[0].Output); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestErrorsSayWhatIsWrongAndWhere(t *testing.T) {
+	settings := filepath.Join(t.TempDir(), "pith.yaml")
+	if err := os.WriteFile(settings, []byte("scoring:\n  scorrer: bm25\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		stdin string
+		args  []string
+		want  []string
+	}{
+		"no query":             {args: []string{"compress", "main.go"}, want: []string{"--query"}},
+		"unknown flag":         {args: []string{"serve", "--lissten", "x"}, want: []string{"--lissten"}},
+		"no upstream":          {args: []string{"serve"}, want: []string{"--upstream"}},
+		"unknown key":          {args: []string{"serve", "--config", settings}, want: []string{"pith.yaml:2", "scorrer"}},
+		"missing settings":     {args: []string{"serve", "--config=nowhere.yaml"}, want: []string{"nowhere.yaml"}},
+		"unknown scorer":       {args: []string{"compress", "-q", "x", "--scoring-scorer", "bm26", "main.go"}, want: []string{"bm26"}},
+		"unknown tier":         {args: []string{"compress", "-q", "x", "--scoring-tier", "avx1024", "main.go"}, want: []string{"avx1024"}},
+		"budget and rate":      {args: []string{"compress", "-q", "x", "--budget", "9", "--rate", "0.5", "--scoring-scorer", "bm25", "main.go"}, want: []string{"rate", "budget"}},
+		"rate out of range":    {args: []string{"compress", "-q", "x", "--rate", "1.5", "--scoring-scorer", "bm25", "main.go"}, want: []string{"1.5"}},
+		"a JSON line is bad":   {stdin: "{\"query\":\"x\",\"texts\":[]}\n{\"qery\":1}\n", args: []string{"compress", "--jsonl", "--quiet"}, want: []string{"-:2", "qery"}},
+		"not a model":          {args: []string{"model", "inspect", "main.go"}, want: []string{"main.go"}},
+		"data that is missing": {args: []string{"eval", "run", "--data", "nowhere.jsonl", "--scorer", "bm25", "--rate", "0.5"}, want: []string{"nowhere.jsonl"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := pith(t, c.stdin, c.args...)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not mention %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestInspectListsMetadataAndTensors(t *testing.T) {
+	stdout, _, err := pith(t, "", "model", "inspect", "scoring/models/all-MiniLM-L6-v2.Q8_0.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"bert.block_count", "token_embd.weight", "Q8_0", "30522 384"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+}
+
+func TestEvalRunReportsEveryScorerAndRate(t *testing.T) {
+	stdout, _, err := pith(t, "", "eval", "run", "--data", "eval/testdata/sample.jsonl.gz", "--scorer", "head,bm25", "--rate", "0.5,0.2", "--json", "-", "--quiet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report struct {
+		Results []struct {
+			Task, Scorer string
+			Rate         float64
+			N            int
+			RateReached  float64 `json:"rate_reached"`
+			GoldShare    float64 `json:"gold_share"`
+		}
+	}
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+		t.Fatal(err)
+	}
+	kept := map[string]float64{}
+	for _, row := range report.Results {
+		if row.N == 0 || row.RateReached > row.Rate {
+			t.Errorf("row %+v: want cases, and the rate kept", row)
+		}
+		kept[row.Scorer] += row.GoldShare * float64(row.N)
+	}
+	if kept["bm25"] <= kept["head"] {
+		t.Errorf("bm25 keeps %v gold texts, head %v: a scorer that reads must beat one that does not", kept["bm25"], kept["head"])
+	}
+}
+
+func TestDemoSavesHalfAndAnswers(t *testing.T) {
+	stdout, _, err := pith(t, "", "demo", "--json", "--max-tokens", "4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var result struct{ Runs []demoOutcome }
+	if err := json.Unmarshal([]byte(stdout), &result); err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Runs) != 2 {
+		t.Fatalf("%d runs, want code and prose", len(result.Runs))
+	}
+	for _, run := range result.Runs {
+		if run.TokensOut*2 > run.TokensIn || run.TokensOut == 0 {
+			t.Errorf("%s: %d of %d tokens are left, want at most half", run.Name, run.TokensOut, run.TokensIn)
+		}
+		if run.AnswerFull == "" || run.AnswerCompressed == "" {
+			t.Errorf("%s: an answer is missing: %q, %q", run.Name, run.AnswerFull, run.AnswerCompressed)
+		}
+		for _, stage := range []string{"segment", "score", "select", "render", "answer_full"} {
+			if _, ok := run.StageMS[stage]; !ok {
+				t.Errorf("%s: no time of stage %s in %v", run.Name, stage, run.StageMS)
+			}
+		}
+		kept := 0
+		for _, segment := range run.Segments {
+			if _, ok := segment.Terms["bm25"]; !ok {
+				t.Fatalf("%s: segment %s has terms %v, want bm25 among them", run.Name, segment.Name, segment.Terms)
+			}
+			if segment.Kept {
+				kept++
+			}
+		}
+		if kept == 0 || kept == len(run.Segments) {
+			t.Errorf("%s: %d of %d segments are kept", run.Name, kept, len(run.Segments))
+		}
+	}
+}

@@ -25,7 +25,7 @@ const pairBytes = 64
 const maxSegmentTokens = 2048
 
 // runTokens is how many tokens' keys and values are held at a time while many segments are scored: 23 KB each.
-const runTokens = 8192
+const runTokens = 4096
 
 // cosines returns the encoder's similarity of query and segments, and the tokens that this takes.
 func (c *call) cosines(ctx context.Context, which []int) ([]float64, int, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -281,7 +282,7 @@ func (p *Plan) Compress(ctx context.Context, budget Budget) (Result, error) {
 	r := Result{
 		TokensIn: p.tokensIn, TokensOut: f.total, ModelTokens: p.modelTokens,
 		Texts: make([]TextResult, len(p.docs)),
-		Stages: append(p.stages[:len(p.stages):len(p.stages)],
+		Stages: append(slices.Clip(p.stages),
 			Stage{"select", f.selectTime}, Stage{"render", f.renderTime}),
 	}
 	for i, d := range p.docs {

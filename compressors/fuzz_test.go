@@ -41,7 +41,7 @@ func countTokens(s string) int {
 			run++
 			continue
 		}
-		if !(class == space && run == 1 && next == letter) {
+		if class != space || run != 1 || next != letter {
 			tokens++
 		}
 		class, run = next, 1

@@ -80,6 +80,7 @@ func (g *grammar) definition(node *sitter.Node) (*sitter.Node, role) {
 				return child, r
 			case roleWrapper:
 				return g.definition(child)
+			default: // the word "export", a decorator, a comment
 			}
 		}
 		return node, roleStatement

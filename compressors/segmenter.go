@@ -47,7 +47,7 @@ func (o SegmenterOptions) withDefaults() SegmenterOptions {
 // Code in Go, Python and TypeScript (and JavaScript) becomes imports, functions, methods and groups of top-level
 // statements, each with the comments and decorators before it. The methods of a class have the class's opening as
 // parent; a function of more than MaxTokens is its signature and parts of its body, their parent the signature. Other
-// code is cut where lines without indentation follow a blank line. Code of more than 256 KiB, with brackets nested more
+// code is cut where lines without indentation follow a blank line. Code of more than 128 KiB, with brackets nested more
 // than 100 deep or with very many syntax errors is treated as other code.
 //
 // In text, a heading is a segment and the parent of its section. A paragraph is a segment, or is grouped with its
@@ -116,7 +116,7 @@ func (c *cutter) size(first, end int) int { return int(c.before[end] - c.before[
 // heading then is the parent of what was cut off it. It returns the index of the first.
 func (c *cutter) add(start, end int, kind SegmentKind, name string, parent int) int {
 	index := len(c.segments)
-	n := c.CountTokens(c.source.text[start:end])
+	n := c.CountTokens(c.text[start:end])
 	if n > c.MaxTokens {
 		if middle := c.middle(start, end); middle > start {
 			c.add(start, middle, kind, name, parent)

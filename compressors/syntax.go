@@ -15,12 +15,13 @@ import (
 // parsed is reused: on real code this costs no more than parsing it at once, and gives the same tree. What cannot be
 // reused, such as one endless chain of operators, is parsed size/parseStep times, which is why size is capped low.
 const (
-	maxParseBytes = 256 << 10
-	maxNesting    = 100
-	parseStep     = 8 << 10
-	maxErrors     = 1000
-	maxDepth      = 500
-	maxClassDepth = 8
+	maxParseBytes    = 128 << 10
+	maxNesting       = 100
+	maxContinuations = 100
+	parseStep        = 8 << 10
+	maxErrors        = 1000
+	maxDepth         = 500
+	maxClassDepth    = 8
 )
 
 // unit is a range of lines that belong together: a definition with its comments and decorators, or a statement.
@@ -34,11 +35,23 @@ type unit struct {
 	leads bool
 }
 
-// parsable reports whether text may be handed to tree-sitter: small enough, and brackets nested to a bounded depth,
-// counted wherever they stand, in strings and comments too.
+// parsable reports whether text may be handed to tree-sitter: small enough, brackets nested to a bounded depth (counted
+// wherever they stand, in strings and comments too), and few lines that are nothing but a backslash: Python's scanner
+// reads on over all of them at each.
 func parsable(text string) bool {
 	if len(text) > maxParseBytes {
 		return false
+	}
+	if n := strings.Count(text, "\\"); n > maxContinuations {
+		n = 0
+		for line := range strings.Lines(text) {
+			if strings.TrimSpace(line) == "\\" {
+				n++
+			}
+		}
+		if n > maxContinuations {
+			return false
+		}
 	}
 	depth := 0
 	for i := range len(text) {

@@ -11,9 +11,6 @@ import (
 	"strings"
 )
 
-// ErrAmbiguous is Verify's error for a source that looks so much like markers that telling them apart takes too long.
-var ErrAmbiguous = errors.New("too many readings of lines that look like markers")
-
 // TextHash returns the hash by which a marker names a full text: the first 24 hexadecimal digits of its SHA-256.
 func TextHash(source string) string {
 	sum := sha256.Sum256([]byte(source))
@@ -33,9 +30,9 @@ var receipt = regexp.MustCompile(`^\[pith kept (0|[1-9][0-9]{0,8}) of (0|[1-9][0
 //   - one more line may close it, "[pith kept 40 of 900 lines; full text hash=<TextHash>]", if its numbers are right (a
 //     line kept in part counts).
 //
-// Source text that looks like a marker is text like any other. The time is linear in source and output unless many
-// lines of the source are markers themselves, where it is bounded by ErrAmbiguous. Errors tell lines by number, never
-// by content.
+// Source text that looks like a marker is text like any other. The time is linear in source and output; a source with
+// thousands of lines that are markers themselves, so that an output has too many readings, is an error. Errors tell lines
+// by number, never by content.
 func Verify(source, output string) error {
 	src := newSource(source)
 	v := verifier{source: src, work: 1<<22 + 16*(len(source)+len(output))}
@@ -43,13 +40,9 @@ func Verify(source, output string) error {
 	if err == nil {
 		return nil
 	}
-	body, last := output, ""
-	if at := strings.LastIndexByte(output, '\n'); at >= 0 {
-		body, last = output[:at+1], output[at+1:]
-	} else {
-		body, last = "", output
-	}
-	m := receipt.FindStringSubmatch(last)
+	at := strings.LastIndexByte(output, '\n') + 1
+	body := output[:at]
+	m := receipt.FindStringSubmatch(output[at:])
 	if m == nil {
 		return err
 	}
@@ -109,7 +102,7 @@ func (v *verifier) run(output string, kept int) error {
 			}
 		}
 		if v.work < 0 {
-			return ErrAmbiguous
+			return errors.New("too many readings of lines that look like markers")
 		}
 		if len(next) == 0 {
 			return fmt.Errorf("line %d of the output is neither line %d of the source nor a true marker", number, furthest+1)

@@ -46,8 +46,8 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	r.life, r.finish = context.WithCancel(s.base)
 	ctx.Response.Header.Set("X-Pith-Request-Id", r.id)
 	switch {
-	case len(headerValue(&ctx.Request.Header, "Upgrade")) > 0:
-		// Clients that open a WebSocket first fall back to HTTP at once on this answer, and retry for seconds on others.
+	case strings.EqualFold(string(headerValue(&ctx.Request.Header, "Upgrade")), "websocket"):
+		// Other upgrades are offers, which a server may pass over. Clients that open a WebSocket first fall back to HTTP at once on this answer, and retry for seconds on others.
 		r.fail(invalidRequest(fasthttp.StatusUpgradeRequired, "upgrade_not_supported", "", "protocol upgrades are not supported: use plain HTTP"))
 	case r.path == chatPath && r.method == fasthttp.MethodPost:
 		r.chat = true
@@ -75,6 +75,7 @@ func (r *request) handleChat() {
 	if err != nil {
 		return
 	}
+	read := time.Now()
 	r.watch()
 
 	out := shortened{body: body, report: Report{Mode: policy.mode, Skip: SkipOff}}
@@ -91,7 +92,7 @@ func (r *request) handleChat() {
 		r.edited = out.edited
 	}
 	r.report = out.report
-	r.overhead = time.Since(r.started)
+	r.overhead = time.Since(read)
 	r.report.Overhead = r.overhead
 
 	x, err := r.send(requestBody{bytes: out.body})
@@ -173,7 +174,7 @@ func (r *request) readBody() ([]byte, error) {
 	}
 	var body bytes.Buffer
 	if length > 0 {
-		body.Grow(length + bytes.MinRead)
+		body.Grow(min(length, 1<<20) + bytes.MinRead) // more only for what really arrives
 	}
 	_, err := body.ReadFrom(io.LimitReader(stream, int64(limit)+1))
 	if err == nil && length > 0 && body.Len() < length {

@@ -402,6 +402,75 @@ func TestAnswersThatHaveNoBody(t *testing.T) {
 	}
 }
 
+func TestOlderAndRarerClients(t *testing.T) {
+	base := upstreamOf(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		for _, name := range []string{"Expect", "Upgrade", "Http2-Settings"} {
+			if value := r.Header.Get(name); value != "" {
+				t.Errorf("the upstream received %s: %s", name, value)
+			}
+		}
+		w.(http.Flusher).Flush() // of unknown length
+		fmt.Fprintf(w, "%s %s", r.URL.Path, body)
+	})
+	for name, c := range map[string]struct{ raw, want string }{
+		"HTTP/1.0":                  {"GET /a HTTP/1.0\r\n\r\n", "/a "},
+		"HTTP/1.0 with a body":      {"POST " + chatPath + " HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}", chatPath + " {}"},
+		"an offer of HTTP/2":        {"GET /b HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", "/b "},
+		"expectations":              {"POST /c HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", "/c hi"},
+		"expectations of a chat":    {"POST " + chatPath + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}", chatPath + " {}"},
+		"two requests in one piece": {"GET /d HTTP/1.1\r\nHost: a\r\n\r\nGET /e HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "/d /e "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			fmt.Fprint(conn, c.raw)
+			reader := bufio.NewReader(conn)
+			var got string
+			for len(got) < len(c.want) {
+				resp, err := http.ReadResponse(reader, nil)
+				if err != nil {
+					t.Fatalf("after %q: %v", got, err)
+				}
+				if resp.StatusCode == http.StatusContinue {
+					continue
+				}
+				body, err := io.ReadAll(resp.Body)
+				if err != nil || resp.StatusCode != http.StatusOK {
+					t.Fatalf("%d %q %v", resp.StatusCode, body, err)
+				}
+				got += string(body)
+			}
+			if got != c.want {
+				t.Errorf("received %q, want %q", got, c.want)
+			}
+			if rest, err := io.ReadAll(reader); err != nil || len(rest) != 0 {
+				t.Errorf("after the last answer: %q, %v", rest, err)
+			}
+		})
+	}
+}
+
+func TestAnEarlyAnswerEndsAnUpload(t *testing.T) {
+	base := upstreamOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusInsufficientStorage)
+		fmt.Fprint(w, "full")
+	})
+	for _, framing := range []string{"Content-Length: 1000000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"} {
+		resp := exchangeRaw(t, base, "PUT /v1/files/a HTTP/1.1\r\nHost: a\r\n"+framing)
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "full" || resp.StatusCode != http.StatusInsufficientStorage {
+			t.Errorf("%d %q %v", resp.StatusCode, body, err)
+		}
+	}
+}
+
 func TestUpgradesAreRefusedClearly(t *testing.T) {
 	base := upstreamOf(t, func(http.ResponseWriter, *http.Request) { t.Error("the upstream was asked") })
 	resp := exchangeRaw(t, base, "GET /v1/responses HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")

@@ -32,8 +32,8 @@ type Report struct {
 	// after the upstream had refused the shortened one.
 	Status   int
 	Replayed bool
-	// Overhead is the time from the request's last byte to the upstream's first; Stages are its parts and, last, the
-	// time that the upstream took to begin its answer.
+	// Overhead is the time from the last byte of the client's request to the first byte of the upstream's; Stages are its
+	// parts, less what was remembered, and, last, the time that the upstream took to begin its answer.
 	Overhead time.Duration
 	Stages   []compressors.Stage
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"unicode/utf16"
@@ -17,17 +18,16 @@ func (r rawString) decode(body []byte) string {
 		return string(raw)
 	}
 	text := make([]byte, 0, len(raw))
-	for i := 0; i < len(raw); {
-		if raw[i] != '\\' {
-			text = append(text, raw[i])
-			i++
-			continue
+	for {
+		plain := bytes.IndexByte(raw, '\\')
+		if plain < 0 {
+			return string(append(text, raw...))
 		}
-		c, n := unescape(raw[i:])
+		text = append(text, raw[:plain]...)
+		c, n := unescape(raw[plain:])
 		text = utf8.AppendRune(text, c)
-		i += n
+		raw = raw[plain+n:]
 	}
-	return string(text)
 }
 
 // unescape reads the escape that raw begins with, both halves of a surrogate pair as one, and returns its rune and how

@@ -5,7 +5,7 @@ package kernels
 // The assembly. Lengths are what each file says; the dispatch pads what does not fit.
 
 //go:noescape
-func gemmAVX2(dst *float32, ld int, a, b *int8, k16 int, sa, sw, bias *float32, blocks, add int)
+func gemmAVX2(dst *float32, ld int, a, b *int8, k16 int, rest *int32, sa, sw, bias *float32, blocks, add int)
 
 //go:noescape
 func gemmVNNI(dst *float32, ld int, a, b *int8, k4 int, sa, sw, bias *float32, sum *int32, blocks, add int)
@@ -37,7 +37,7 @@ func matMul1x1AVX2(x, w *float32, k int, mask *int32) float32
 func sumSquaresMaxAVX2(x *float32, n int) (ss, amax float32)
 
 //go:noescape
-func quantAVX2(x *float32, inv float32, out *int8, n int)
+func quantAVX2(x *float32, inv float32, out *int8, wide *uint32, n int) int32
 
 //go:noescape
 func quantVNNI(x *float32, inv float32, out *int8, n int)

@@ -44,7 +44,12 @@ func (t Tier) callOps() int {
 
 func (w *Matrix) pack(q []int8) {
 	switch w.tier {
-	case AVX2, AVX512VNNI:
+	case AVX2:
+		w.packPanels(q)
+		for i := range w.q {
+			w.q[i] += 127 // as an unsigned byte
+		}
+	case AVX512VNNI:
 		w.packPanels(q)
 	case AMX:
 		w.packTiles(q)
@@ -75,7 +80,7 @@ func (w *Matrix) blocks(dst []float32, ld int, x *Rows, r0, blocks, p int, add b
 		r := r0 + i*s.rows
 		d, a, sa := &dst[i*s.rows*ld], &x.q[r*x.kp*s.stride], &x.scale[r]
 		if w.tier == AVX2 {
-			gemmAVX2(d, ld, a, b, w.kp/16, sa, sw, bias, n, flag)
+			gemmAVX2(d, ld, a, b, w.kp/16, &x.rest[r/4*x.restBlock()], sa, sw, bias, n, flag)
 		} else {
 			gemmVNNI(d, ld, a, b, w.kp/4, sa, sw, bias, &w.sum[c], n, flag)
 		}
@@ -89,18 +94,8 @@ func (x *Rows) store(r int, row []float32, inv float32) {
 		x.storeGeneric(r, row, inv)
 		return
 	}
-	whole := len(row) &^ (x.tier.lanes() - 1)
 	if x.tier == AVX2 {
-		// 8 bytes for 4 values, one row block of 4 interleaved
-		out := x.q[r/4*4*x.kp*2+r%4*8:]
-		if whole > 0 {
-			quantAVX2(&row[0], inv, &out[0], whole)
-		}
-		if whole < len(row) {
-			var b [8]float32
-			copy(b[:], row[whole:])
-			quantAVX2(&b[0], inv, &out[whole*8], 8)
-		}
+		x.storePairs(r, row, inv)
 		return
 	}
 	if x.tier == AMX {
@@ -108,6 +103,7 @@ func (x *Rows) store(r int, row []float32, inv float32) {
 		return
 	}
 	out := x.q[r*x.kp : (r+1)*x.kp]
+	whole := len(row) &^ 15
 	if whole > 0 {
 		quantVNNI(&row[0], inv, &out[0], whole)
 	}

@@ -60,30 +60,6 @@ done:
 	MOVSS X4, amax+20(FP)
 	RET
 
-// func quantAVX2(x *float32, inv float32, out *int8, n int)
-// Eight values a step, in the order of gemmAVX2: 4 signed bytes and their magnitudes, then the next 4 one group later.
-TEXT ·quantAVX2(SB), NOSPLIT, $0-32
-	MOVQ x+0(FP), SI
-	VBROADCASTSS inv+8(FP), Y8
-	MOVQ out+16(FP), DI
-	MOVQ n+24(FP), CX
-loop:
-	VMULPS (SI), Y8, Y0
-	VCVTPS2DQ Y0, Y0
-	VEXTRACTI128 $1, Y0, X1
-	VPACKSSDW X1, X0, X0
-	VPACKSSWB X0, X0, X0
-	VPABSB X0, X1
-	VPUNPCKLDQ X1, X0, X0
-	VMOVQ X0, (DI)
-	VMOVHPS X0, 32(DI)
-	ADDQ $32, SI
-	ADDQ $64, DI
-	SUBQ $8, CX
-	JNZ  loop
-	VZEROUPPER
-	RET
-
 // func swiGLUAVX2(dst *float32, ldd int, gate, up *float32, lds, cols, rows int)
 // cols is a multiple of 8.
 TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-56

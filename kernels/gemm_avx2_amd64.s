@@ -8,18 +8,22 @@ DATA ones<>+16(SB)/8, $0x0001000100010001
 DATA ones<>+24(SB)/8, $0x0001000100010001
 GLOBL ones<>(SB), RODATA|NOPTR, $32
 
-// One row of activations against 16 outputs, 4 inputs each: VPMADDUBSW multiplies |a|, unsigned, by the weight with the
-// sign of a. A pair of products is at most 2*127*127 = 32,258, so nothing saturates for values in -127..127.
-#define ROW(off, acc0, acc1) \
-	VPBROADCASTD off(SI), Y12; VPBROADCASTD (off+4)(SI), Y13; \
-	VPSIGNB Y12, Y10, Y14; VPSIGNB Y12, Y11, Y12; \
-	VPMADDUBSW Y14, Y13, Y14; VPMADDUBSW Y12, Y13, Y12; \
-	VPMADDWD Y15, Y14, Y14; VPMADDWD Y15, Y12, Y12; \
-	VPADDD Y14, acc0, acc0; VPADDD Y12, acc1, acc1
+// One row of activations in Y12 against 16 outputs, 4 inputs each. VPMADDUBSW multiplies the weights + 127, unsigned in
+// Y10 and Y11, by the activations: each pair of these is such that its products' sum fits 16 bits.
+#define PRODUCTS(acc0, acc1) \
+	VPMADDUBSW Y12, Y10, Y13; VPMADDUBSW Y12, Y11, Y14; \
+	VPMADDWD Y15, Y13, Y13; VPMADDWD Y15, Y14, Y14; \
+	VPADDD Y13, acc0, acc0; VPADDD Y14, acc1, acc1
+
+#define ROW(a, acc0, acc1) VPBROADCASTD a, Y12; PRODUCTS(acc0, acc1)
 
 #define STEP(i) \
 	VMOVDQU (i*64)(BX), Y10; VMOVDQU (i*64+32)(BX), Y11; \
-	ROW((i*32+0), Y0, Y1); ROW((i*32+8), Y2, Y3); ROW((i*32+16), Y4, Y5); ROW((i*32+24), Y6, Y7)
+	ROW((i*4)(SI), Y0, Y1); ROW((i*4)(SI)(R13*1), Y2, Y3); ROW((i*4)(SI)(R13*2), Y4, Y5); ROW((i*4)(R12), Y6, Y7)
+
+// What was split off row r's activations, against the weights of its group
+#define REST(r, acc0, acc1) \
+	MOVL (r*4)(R14), AX; VMOVDQU (BX)(AX*1), Y10; VMOVDQU 32(BX)(AX*1), Y11; ROW((r*4+16)(R14), acc0, acc1)
 
 // float32(sum)*row scale*output scale + bias
 #define SCALE(off, acc0, acc1) \
@@ -30,56 +34,82 @@ GLOBL ones<>(SB), RODATA|NOPTR, $32
 #define STORE(acc0, acc1) VMOVUPS acc0, (DX); VMOVUPS acc1, 32(DX); ADDQ R8, DX
 #define ADDSTORE(acc0, acc1) VADDPS (DX), acc0, acc0; VADDPS 32(DX), acc1, acc1; STORE(acc0, acc1)
 
-// func gemmAVX2(dst *float32, ld int, a, b *int8, k16 int, sa, sw, bias *float32, blocks, add int)
-// a: [blocks][k/4][4][8]: four signed bytes, then their magnitudes; b: [k/4][16][4]; Y0-Y7 hold 4 rows x 16 outputs.
-TEXT ·gemmAVX2(SB), NOSPLIT, $0-80
+// func gemmAVX2(dst *float32, ld int, a, b *int8, k16 int, rest *int32, sa, sw, bias *float32, blocks, add int)
+// a: [blocks*4][k]; b: [k/4][16][4]; rest: see Rows.rest; Y0-Y7 hold 4 rows x 16 outputs.
+TEXT ·gemmAVX2(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), DX
 	MOVQ ld+8(FP), R8
 	MOVQ a+16(FP), SI
-	MOVQ sa+40(FP), R9
-	MOVQ sw+48(FP), R10
-	MOVQ bias+56(FP), R11
-	MOVQ blocks+64(FP), DI
-	MOVQ add+72(FP), R12
-	SHLQ $2, R8
-	VMOVDQU ones<>(SB), Y15
 	MOVQ k16+32(FP), R13
-	SHLQ $8, R13
-	ADDQ b+24(FP), R13
+	MOVQ rest+40(FP), DI
+	MOVQ sa+48(FP), R9
+	MOVQ sw+56(FP), R10
+	MOVQ bias+64(FP), R11
+	SHLQ $2, R8
+	SHLQ $4, R13
+	VMOVDQU ones<>(SB), Y15
+	MOVQ R13, R15
+	SHLQ $4, R15
+	ADDQ b+24(FP), R15
 block:
 	// the next panel, 6 lines for each 4 rows: all of it while 96 rows use this one (576 inputs)
-	PREFETCHT1 (R13)
-	PREFETCHT1 64(R13)
-	PREFETCHT1 128(R13)
-	PREFETCHT1 192(R13)
-	PREFETCHT1 256(R13)
-	PREFETCHT1 320(R13)
-	ADDQ $384, R13
+	PREFETCHT1 (R15)
+	PREFETCHT1 64(R15)
+	PREFETCHT1 128(R15)
+	PREFETCHT1 192(R15)
+	PREFETCHT1 256(R15)
+	PREFETCHT1 320(R15)
+	ADDQ $384, R15
 	MOVQ b+24(FP), BX
 	MOVQ k16+32(FP), CX
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
+	LEAQ (R13)(R13*2), R12
+	ADDQ SI, R12
+	VPBROADCASTD 16(DI), Y0
+	VPBROADCASTD 20(DI), Y2
+	VPBROADCASTD 24(DI), Y4
+	VPBROADCASTD 28(DI), Y6
+	VMOVDQA Y0, Y1
+	VMOVDQA Y2, Y3
+	VMOVDQA Y4, Y5
+	VMOVDQA Y6, Y7
 	PCALIGN $32
 loop:
 	STEP(0)
 	STEP(1)
 	STEP(2)
 	STEP(3)
-	ADDQ $128, SI
+	ADDQ $16, SI
+	ADDQ $16, R12
 	ADDQ $256, BX
 	DECQ CX
 	JNZ  loop
+	MOVQ R12, SI
+	MOVQ DI, R14
+	MOVL (R14), CX
+	CMPL CX, 4(R14)
+	CMOVLLT 4(R14), CX
+	CMPL CX, 8(R14)
+	CMOVLLT 8(R14), CX
+	CMPL CX, 12(R14)
+	CMOVLLT 12(R14), CX
+	TESTL CX, CX
+	JZ   scale
+	MOVQ b+24(FP), BX
+rest:
+	ADDQ $32, R14
+	REST(0, Y0, Y1)
+	REST(1, Y2, Y3)
+	REST(2, Y4, Y5)
+	REST(3, Y6, Y7)
+	DECL CX
+	JNZ  rest
+scale:
 	SCALE(0, Y0, Y1)
 	SCALE(4, Y2, Y3)
 	SCALE(8, Y4, Y5)
 	SCALE(12, Y6, Y7)
-	TESTQ R12, R12
+	MOVQ add+80(FP), AX
+	TESTQ AX, AX
 	JNZ  add
 	STORE(Y0, Y1)
 	STORE(Y2, Y3)
@@ -93,7 +123,69 @@ add:
 	ADDSTORE(Y6, Y7)
 next:
 	ADDQ $16, R9
-	DECQ DI
+	LEAQ 32(DI)(R13*8), DI
+	DECQ blocks+72(FP)
 	JNZ  block
+	VZEROUPPER
+	RET
+
+DATA bytes<>+0(SB)/4, $0x01010101
+GLOBL bytes<>(SB), RODATA|NOPTR, $4
+DATA limit<>+0(SB)/4, $0x00810081
+GLOBL limit<>(SB), RODATA|NOPTR, $4
+DATA order<>+0(SB)/8, $0x0000000400000000
+DATA order<>+8(SB)/8, $0x0000000500000001
+DATA order<>+16(SB)/8, $0x0000000600000002
+DATA order<>+24(SB)/8, $0x0000000700000003
+GLOBL order<>(SB), RODATA|NOPTR, $32
+
+// func quantAVX2(x *float32, inv float32, out *int8, wide *uint32, n int) int32
+// Signed bytes in order and their sum; n is a multiple of 32. Bits 2i and 2i+1 of wide[n/32] are set where the pair i of
+// bytes has a sum beyond 129 or -129.
+TEXT ·quantAVX2(SB), NOSPLIT, $0-44
+	MOVQ x+0(FP), SI
+	VBROADCASTSS inv+8(FP), Y8
+	MOVQ out+16(FP), DI
+	MOVQ wide+24(FP), DX
+	MOVQ n+32(FP), CX
+	VMOVDQU ones<>(SB), Y15
+	VPBROADCASTD bytes<>(SB), Y14
+	VPBROADCASTD limit<>(SB), Y13
+	VMOVDQU order<>(SB), Y12
+	VPXOR Y11, Y11, Y11
+loop:
+	VMULPS (SI), Y8, Y0
+	VMULPS 32(SI), Y8, Y1
+	VMULPS 64(SI), Y8, Y2
+	VMULPS 96(SI), Y8, Y3
+	VCVTPS2DQ Y0, Y0
+	VCVTPS2DQ Y1, Y1
+	VCVTPS2DQ Y2, Y2
+	VCVTPS2DQ Y3, Y3
+	VPACKSSDW Y1, Y0, Y0
+	VPACKSSDW Y3, Y2, Y2
+	VPACKSSWB Y2, Y0, Y0
+	VPERMD Y0, Y12, Y0
+	VMOVDQU Y0, (DI)
+	VPMADDUBSW Y0, Y14, Y1
+	VPABSW Y1, Y2
+	VPCMPGTW Y13, Y2, Y2
+	VPMOVMSKB Y2, AX
+	MOVL AX, (DX)
+	VPMADDWD Y15, Y1, Y1
+	VPADDD Y1, Y11, Y11
+	ADDQ $128, SI
+	ADDQ $32, DI
+	ADDQ $4, DX
+	SUBQ $32, CX
+	JNZ  loop
+	VEXTRACTI128 $1, Y11, X0
+	VPADDD X0, X11, X0
+	VPSHUFD $0x4e, X0, X1
+	VPADDD X1, X0, X0
+	VPSHUFD $0xb1, X0, X1
+	VPADDD X1, X0, X0
+	VMOVD X0, AX
+	MOVL AX, ret+40(FP)
 	VZEROUPPER
 	RET

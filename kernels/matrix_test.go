@@ -82,6 +82,38 @@ func TestIntegerSumsAreExactAtTheExtremes(t *testing.T) {
 	})
 }
 
+// What a row needed before must not show in what replaces it, whatever their order in a block.
+func TestIntegerSumsAreExactAfterRefilling(t *testing.T) {
+	eachTier(t, func(t *testing.T, tier Tier) {
+		const m, n, k = 7, 20, 300
+		ones := make([]float32, n)
+		for i := range ones {
+			ones[i] = 1
+		}
+		wq := int8s(newRand(60), n*k)
+		w, rows, y := Pack(tier, wq, ones, n, k), NewRows(tier, m, k), make([]float32, m*n)
+		r := newRand(61)
+		for round := range 20 {
+			x, xq := wholeRows(uint64(round), m, k)
+			for i := range x {
+				if r.IntN(20) < round && i%k != i/k%k { // more and more small values
+					x[i], xq[i] = 1, 1
+				}
+			}
+			used := 1 + round%m
+			rows.Quantize(x, used)
+			w.MulTo(y, n, rows, used)
+			for i := range used * n {
+				var want int64
+				for l := range k {
+					want += int64(xq[i/n*k+l]) * int64(wq[i%n*k+l])
+				}
+				near(t, fmt.Sprint("round ", round), float64(y[i]), float64(want), 0)
+			}
+		}
+	})
+}
+
 func checkSums(t *testing.T, tier Tier, name string, x []float32, xq, wq []int8, m, n, k int) {
 	t.Helper()
 	ones := make([]float32, n)

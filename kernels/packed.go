@@ -8,7 +8,7 @@ import (
 )
 
 // PackVersion changes whenever what [Matrix.WriteTo] writes does, for any tier: make it part of a packed file's key.
-const PackVersion = 1
+const PackVersion = 2
 
 // packedAlign is the size of the header before a packed matrix, and what its parts are padded to: what follows an
 // aligned matrix is aligned too.

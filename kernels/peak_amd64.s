@@ -42,10 +42,9 @@ loop:
 	RET
 
 #define MIX(acc0, acc1) \
-	VPSIGNB Y12, Y10, Y14; VPSIGNB Y12, Y11, Y13; \
-	VPMADDUBSW Y14, Y12, Y14; VPMADDUBSW Y13, Y12, Y13; \
-	VPMADDWD Y15, Y14, Y14; VPMADDWD Y15, Y13, Y13; \
-	VPADDD Y14, acc0, acc0; VPADDD Y13, acc1, acc1
+	VPMADDUBSW Y12, Y10, Y13; VPMADDUBSW Y12, Y11, Y14; \
+	VPMADDWD Y15, Y13, Y13; VPMADDWD Y15, Y14, Y14; \
+	VPADDD Y13, acc0, acc0; VPADDD Y14, acc1, acc1
 
 // func peakAVX2(n int)
 // n x 8 times the instructions of gemmAVX2 for 4 inputs and 16 outputs: 128 operations each.

@@ -20,6 +20,8 @@ type Rows struct {
 	strip  []float32 // [stripRows, 2 panels]: products on their way into SwiGLU, GELU or LogProbs
 	acts   []float32 // [stripRows, k]: rows before they are quantised
 	tiles  []int32   // sums of one call on tiles
+	rest   []int32   // AVX2 only: what the product of 4 rows adds to that of q (storePairs)
+	wide   []uint32  // and which pairs of one row are split for it
 	ref    []float32 // [stripRows]: LogProbs' reference logits
 	sums   []float32 // [stripRows, laneSums]: and its sums
 }
@@ -48,9 +50,17 @@ func NewRows(t Tier, rows, k int) *Rows {
 	if t == AMX {
 		x.tiles = aligned[int32](amxBlocks * 1024)
 	}
+	if t == AVX2 {
+		x.rest, x.wide = make([]int32, rp/4*x.restBlock()), make([]uint32, roundUp(k, 32)/32)
+	}
 	x.ref, x.sums = aligned[float32](stripRows), aligned[float32](stripRows*laneSums)
 	return x
 }
+
+// restBlock is how many int32 x.rest holds for 4 rows: the number of rests of each row, the sums that each row's product
+// starts with, -127 times the sum of its values, and then up to k/4 rests, each with the 4 rows' places, byte offsets into
+// a panel, and their 4 values each. Rests past a row's number are zero.
+func (x *Rows) restBlock() int { return 8 + 2*x.kp }
 
 // Cap returns the number of rows that fit.
 func (x *Rows) Cap() int { return x.cap }

@@ -85,7 +85,7 @@ type shape struct {
 func (t Tier) shape() shape {
 	switch t {
 	case AVX2:
-		return shape{rows: 4, panel: 16, group: 16, stride: 2}
+		return shape{rows: 4, panel: 16, group: 16, stride: 1}
 	case AVX512VNNI:
 		return shape{rows: 6, panel: 64, group: 4, stride: 1, unsigned: true}
 	case AMX:

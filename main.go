@@ -26,6 +26,7 @@ type commands struct {
 	Eval     struct {
 		Run evalRunCommand `cmd:"" help:"Measure how much of what an answer needs survives compression."`
 	} `cmd:"" help:"Measure what compression does."`
+	Bench benchCommand `cmd:"" help:"Measure speed."`
 	Model struct {
 		Inspect inspectCommand `cmd:"" help:"Print what a GGUF file holds."`
 	} `cmd:"" help:"Look at model files."`

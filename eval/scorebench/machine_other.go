@@ -10,7 +10,7 @@ var started = time.Now()
 func threadTime() time.Duration { return time.Since(started) }
 
 // processTime, residentMemory, cpuModel and loadAverage are unknown here.
-func processTime() time.Duration         { return 0 }
+func processTime() time.Duration        { return 0 }
 func residentMemory() (now, peak int64) { return 0, 0 }
-func cpuModel() string                   { return "unknown" }
-func loadAverage() string                { return "" }
+func cpuModel() string                  { return "unknown" }
+func loadAverage() string               { return "" }

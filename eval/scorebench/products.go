@@ -24,7 +24,7 @@ type Product struct {
 	Rows    int     `json:"rows"`
 	Outputs int     `json:"outputs"`
 	Inputs  int     `json:"inputs"`
-	Gops    Figure  `json:"gops"`                   // 10⁹ multiplications and additions a second
+	Gops    Figure  `json:"gops"`                    // 10⁹ multiplications and additions a second
 	OfPeak  *Figure `json:"share_of_peak,omitempty"` // of the integer peak measured in the same round
 }
 

@@ -87,9 +87,11 @@ type JobResult struct {
 	TokensPerSecond Figure `json:"tokens_per_second"`
 	// Cores is processor time over wall time: less than the workers where the machine had other work or the job does not
 	// fill them. All 0 where the system does not tell.
-	Cores       Figure `json:"cores"`
-	Allocations uint64 `json:"allocations"` // of one run, after the first
-	AllocBytes  uint64 `json:"alloc_bytes"`
+	Cores Figure `json:"cores"`
+	// PerCoreSecond is tokens over processor time: it hardly changes with what else the machine does.
+	PerCoreSecond Figure `json:"tokens_per_core_second"`
+	Allocations   uint64 `json:"allocations"` // of one run, after the first
+	AllocBytes    uint64 `json:"alloc_bytes"`
 }
 
 // Scaling compares one core with all workers on one job.
@@ -104,6 +106,9 @@ type Pass struct {
 	Job    string   `json:"job"`
 	Gops   float64  `json:"gops"`                    // multiplications and additions of its products, 10⁹ a second, median
 	OfPeak *float64 `json:"share_of_peak,omitempty"` // of the integer peak of all workers' cores
+	// OfPeakRunning is the share of the peak by processor time, without the time in which cores did something else.
+	OfPeakRunning *float64 `json:"share_of_peak_running,omitempty"`
+	perCoreSecond float64  // 10⁹ multiplications and additions
 }
 
 // Memory is in bytes. Unknown values are 0.
@@ -137,6 +142,7 @@ func Run(ctx context.Context, options Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	base := liveHeap()
 	first, err := r.task(ctx, Job{Name: "first score", Sequences: 1, Tokens: 32})
 	if err != nil {
 		return Report{}, err
@@ -146,7 +152,7 @@ func Run(ctx context.Context, options Options) (Report, error) {
 		return Report{}, err
 	}
 	report.Start = Start{LoadMilliseconds: milliseconds(r.loadTime), FirstScoreMilliseconds: milliseconds(o1.took)}
-	if err := report.measureJobs(ctx, r, o, s); err != nil {
+	if err := report.measureJobs(ctx, r, o, s, base); err != nil {
 		return Report{}, err
 	}
 	if report.Memory.KVPerToken, err = keptBytes(ctx, r.lm, first.sequences[0].Tokens); err != nil {
@@ -158,16 +164,17 @@ func Run(ctx context.Context, options Options) (Report, error) {
 	report.Peak, report.Products = measureProducts(o.Tier, s, o.Rows, o.Rounds)
 	if report.Pass != nil && report.Peak.Integer != nil {
 		share := report.Pass.Gops / (report.Peak.Integer.Median * float64(o.Workers))
-		report.Pass.OfPeak = &share
+		running := report.Pass.perCoreSecond / report.Peak.Integer.Median
+		report.Pass.OfPeak, report.Pass.OfPeakRunning = &share, &running
 	}
 	fmt.Fprintln(o.Progress, "time by part")
 	report.Parts, err = measureParts(ctx, r, o.Tier, s, o.Rows, o.Rounds)
 	return report, err
 }
 
-// measureJobs runs all jobs in turns. The first job of long sequences also runs on one core.
-func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s sizes) error {
-	base := liveHeap()
+// measureJobs runs all jobs in turns. The first job of several sequences also runs on one core. base is the memory that was
+// in use before the models ran.
+func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s sizes, base int64) error {
 	var tasks []*task
 	var alone *task
 	for _, job := range o.Jobs {
@@ -185,7 +192,7 @@ func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s size
 		}
 	}
 	report.Jobs = make([]JobResult, len(tasks))
-	rates, cores := make([][]float64, len(tasks)), make([][]float64, len(tasks))
+	rates, cores, perCore := make([][]float64, len(tasks)), make([][]float64, len(tasks)), make([][]float64, len(tasks))
 	var oneCore, allCores []float64
 	for round := range o.Rounds {
 		for i, t := range tasks {
@@ -198,7 +205,10 @@ func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s size
 			}
 			runtime.ReadMemStats(&after)
 			rates[i] = append(rates[i], t.rate(run.took))
-			cores[i] = append(cores[i], run.cpu.Seconds()/run.took.Seconds())
+			if run.cpu > 0 {
+				cores[i] = append(cores[i], run.cpu.Seconds()/run.took.Seconds())
+				perCore[i] = append(perCore[i], t.rate(run.cpu))
+			}
 			report.Jobs[i].Allocations = after.Mallocs - before.Mallocs
 			report.Jobs[i].AllocBytes = after.TotalAlloc - before.TotalAlloc
 			if t == alone {
@@ -213,13 +223,13 @@ func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s size
 	for i, t := range tasks {
 		result := &report.Jobs[i]
 		result.Name, result.Tokens = t.Name, t.tokens
-		result.TokensPerSecond, result.Cores = figureOf(rates[i]), figureOf(cores[i])
+		result.TokensPerSecond, result.Cores, result.PerCoreSecond = figureOf(rates[i]), figureOf(cores[i]), figureOf(perCore[i])
+		if t == alone {
+			report.Pass = passOf(t, s, *result)
+		}
 	}
 	if alone != nil {
 		report.OneCore = &Scaling{Job: alone.Name, TokensPerSecond: figureOf(oneCore), Speedup: speedupOf(allCores, oneCore)}
-		wanted := float64(alone.Tokens - alone.sequences[0].From)
-		ops := s.layerOps() + s.headOps()*wanted/float64(alone.Tokens)
-		report.Pass = &Pass{Job: alone.Name, Gops: figureOf(allCores).Median * ops / 1e9}
 	}
 	held := int64(0) // the tasks' own prefixes are no buffers
 	for _, t := range tasks {
@@ -229,4 +239,11 @@ func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s size
 	}
 	report.Memory.Buffers = max(0, liveHeap()-base-held)
 	return nil
+}
+
+// passOf turns the speed of a job that asks for log-probabilities into arithmetic.
+func passOf(t *task, s sizes, result JobResult) *Pass {
+	wanted := float64(t.Tokens - t.sequences[0].From)
+	ops := (s.layerOps() + s.headOps()*wanted/float64(t.Tokens)) / 1e9
+	return &Pass{Job: t.Name, Gops: result.TokensPerSecond.Median * ops, perCoreSecond: result.PerCoreSecond.Median * ops}
 }

@@ -23,10 +23,10 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 	})
 	p.table(func(t io.Writer) {
-		fmt.Fprintln(t, "job\ttokens\ttokens/s\tcores used\tallocations\tbytes")
+		fmt.Fprintln(t, "job\ttokens\ttokens/s\tcores used\ttokens a core second\tallocations\tbytes")
 		for _, job := range r.Jobs {
-			fmt.Fprintf(t, "%s\t%d\t%s\t%.2f\t%d\t%d\n",
-				job.Name, job.Tokens, job.TokensPerSecond.text(0), job.Cores.Median, job.Allocations, job.AllocBytes)
+			fmt.Fprintf(t, "%s\t%d\t%s\t%.2f\t%s\t%d\t%d\n",
+				job.Name, job.Tokens, job.TokensPerSecond.text(0), job.Cores.Median, job.PerCoreSecond.text(0), job.Allocations, job.AllocBytes)
 		}
 	})
 	if r.OneCore != nil {
@@ -34,7 +34,7 @@ func (r *Report) WriteText(w io.Writer) error {
 			r.OneCore.Job, r.OneCore.TokensPerSecond.text(0), r.Workers, r.OneCore.Speedup.text())
 	}
 	if r.Pass != nil {
-		p.line("%s: products at %.0f Gop/s%s", r.Pass.Job, r.Pass.Gops, passShare(r.Pass.OfPeak))
+		p.line("%s: products at %.0f Gop/s%s", r.Pass.Job, r.Pass.Gops, passShare(r.Pass))
 	}
 	p.line("")
 	p.table(func(t io.Writer) {
@@ -100,11 +100,11 @@ func percent(f *Figure) string {
 	return Figure{Median: 100 * f.Median, Min: 100 * f.Min, Max: 100 * f.Max}.text(0) + " %"
 }
 
-func passShare(share *float64) string {
-	if share == nil {
+func passShare(p *Pass) string {
+	if p.OfPeak == nil {
 		return ""
 	}
-	return fmt.Sprintf(", %.0f %% of the integer peak of the workers' cores", 100**share)
+	return fmt.Sprintf(", %.0f %% of the integer peak of the workers' cores, %.0f %% by processor time", 100**p.OfPeak, 100**p.OfPeakRunning)
 }
 
 func megabytes(n int64) string {

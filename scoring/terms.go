@@ -94,7 +94,7 @@ func (c *call) embed(ctx context.Context, encoder *Encoder, texts []string, keys
 
 // gains returns by how many nats a token each segment makes the query more likely than it is alone: LongCodeZip's
 // approximated mutual information (Shi et al. 2025) with mean log-probabilities in place of perplexities, which for one
-// query rank alike, of LongLLMLingua's question with its restrictive sentence (Jiang et al. 2023, section 4.1).
+// query rank alike.
 func (c *call) gains(ctx context.Context, which []int) ([]float64, int, error) {
 	lm, err := c.scorer.lm()
 	if err != nil {
@@ -222,7 +222,11 @@ func (c *call) scorePairs(ctx context.Context, lm *LM, p prompt, run []pending) 
 	return nil
 }
 
+// mean returns 0 for nothing, such as a query of bytes that the vocabulary lacks.
 func mean(values []float32) float64 {
+	if len(values) == 0 {
+		return 0
+	}
 	sum := 0.0
 	for _, v := range values {
 		sum += float64(v)

@@ -15,9 +15,12 @@ const (
 	// maxQueryBytes does the same for the encoder and before tokens are counted.
 	maxQueryBytes = 1024
 
+	// questionStart comes between segment and question. LongLLMLingua (Jiang et al. 2023) also puts "We can get the answer
+	// to this question in the given documents." after the question, and counts it. With SmolLM2-135M that made things
+	// worse: on the first 24 cases of nq_multidoc the mean reciprocal rank of the gold segment is 0.49 without and 0.39
+	// with it, on commit_localize, HotpotQA and MuSiQue (31 cases) there is no difference beyond noise; and for a short
+	// question it is half of the cost.
 	questionStart = "\n\nQuestion:"
-	// restriction is LongLLMLingua's: it makes the model expect an answer in the text before.
-	restriction = "\nWe can get the answer to this question in the given documents."
 )
 
 // query is what is asked, in the forms that the terms read.
@@ -81,7 +84,6 @@ func (q query) prompt(bpe *tokenizer.BPE) prompt {
 		p.from = len(p.tokens)
 		own := bpe.Encode(nil, " "+q.short)
 		p.tokens = append(p.tokens, own[:min(len(own), maxQueryTokens)]...)
-		p.tokens = bpe.Encode(p.tokens, restriction)
 	}
 	return p
 }

@@ -74,7 +74,7 @@ func printCompression(w io.Writer, input compressors.Input, result compressors.R
 	var best *compressors.SegmentResult
 	var bestName string
 	for i, text := range result.Texts {
-		if text.Skip != compressors.NotSkipped {
+		if len(text.Segments) == 0 {
 			fmt.Fprintf(table, "%s (whole: %s)\t%d\t\t\n", input.Texts[i].Name, text.Skip, text.TokensIn)
 			continue
 		}

@@ -57,7 +57,7 @@ func TestShortensALongTextAndNothingElse(t *testing.T) {
 	if !strings.Contains(inside, "old mill") {
 		t.Errorf("the answer was dropped: %q", inside)
 	}
-	in, out, saved := header(t, resp, "X-Pith-Tokens-In"), header(t, resp, "X-Pith-Tokens-Out"), header(t, resp, "X-Pith-Saved")
+	in, out, saved := header(t, resp, "X-Pith-Tokens-In"), header(t, resp, "X-Pith-Tokens-Out"), header(t, resp, "X-Pith-Tokens-Saved")
 	if in-out != saved || saved < len(essay(60, "old mill"))/4/2 {
 		t.Errorf("tokens in %d, out %d, saved %d", in, out, saved)
 	}
@@ -140,7 +140,7 @@ func TestLeavesAlone(t *testing.T) {
 			if !bytes.Equal(up.last(), []byte(c.body)) {
 				t.Errorf("the body changed: %s", up.last())
 			}
-			if saved := resp.Header.Get("X-Pith-Saved"); saved != "0" {
+			if saved := resp.Header.Get("X-Pith-Tokens-Saved"); saved != "0" {
 				t.Errorf("saved %s", saved)
 			}
 		})
@@ -184,11 +184,11 @@ func TestHeadersSteer(t *testing.T) {
 	base := startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens})
 	body := []byte(`{"model":"m","messages":[{"role":"user","content":` + encode(t, asking(essay(60, "mill"))) + `}]}`)
 	resp, _ := post(t, base, body)
-	standard := header(t, resp, "X-Pith-Saved")
+	standard := header(t, resp, "X-Pith-Tokens-Saved")
 
 	t.Run("off", func(t *testing.T) {
 		resp, _ := post(t, base, body, "x-pith-mode", "off")
-		if !bytes.Equal(up.last(), body) || header(t, resp, "X-Pith-Saved") != 0 {
+		if !bytes.Equal(up.last(), body) || header(t, resp, "X-Pith-Tokens-Saved") != 0 {
 			t.Error("the body changed")
 		}
 	})
@@ -197,19 +197,19 @@ func TestHeadersSteer(t *testing.T) {
 		if !bytes.Equal(up.last(), body) {
 			t.Error("the body changed")
 		}
-		if got := header(t, resp, "X-Pith-Saved"); got != standard {
+		if got := header(t, resp, "X-Pith-Tokens-Saved"); got != standard {
 			t.Errorf("saved %d, want %d", got, standard)
 		}
 	})
 	t.Run("rate", func(t *testing.T) {
 		resp, _ := post(t, base, body, "X-Pith-Rate", "0.1")
-		if got := header(t, resp, "X-Pith-Saved"); got <= standard {
+		if got := header(t, resp, "X-Pith-Tokens-Saved"); got <= standard {
 			t.Errorf("saved %d at a rate of 0.1, %d at 0.4", got, standard)
 		}
 	})
 	t.Run("budget", func(t *testing.T) {
 		resp, _ := post(t, base, body, "X-Pith-Budget", "300")
-		got := countTokens(essay(60, "mill")) - header(t, resp, "X-Pith-Saved")
+		got := countTokens(essay(60, "mill")) - header(t, resp, "X-Pith-Tokens-Saved")
 		if got > 300 || got < 200 {
 			t.Errorf("%d tokens kept of a budget of 300", got)
 		}

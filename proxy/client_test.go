@@ -49,8 +49,8 @@ func TestGoOpenAIClient(t *testing.T) {
 	if _, err := fmt.Sscanf(answer.Choices[0].Message.Content, "%d bytes", &n); err != nil || n > len(essay(60, "mill"))*2/3 {
 		t.Errorf("answer %q", answer.Choices[0].Message.Content)
 	}
-	if answer.Header().Get("X-Pith-Saved") == "" {
-		t.Error("no X-Pith-Saved header")
+	if answer.Header().Get("X-Pith-Tokens-Saved") == "" {
+		t.Error("no X-Pith-Tokens-Saved header")
 	}
 	stream, err := client.CreateChatCompletionStream(t.Context(), request)
 	if err != nil {

@@ -66,7 +66,7 @@ func TestFailsOpen(t *testing.T) {
 				if !bytes.Equal(up.last(), body) {
 					t.Errorf("the body changed: %s", up.last())
 				}
-				if saved := header(t, resp, "X-Pith-Saved"); saved != 0 {
+				if saved := header(t, resp, "X-Pith-Tokens-Saved"); saved != 0 {
 					t.Errorf("saved %d", saved)
 				}
 			}
@@ -120,8 +120,8 @@ func TestReplaysARefusedRequestOnce(t *testing.T) {
 			if bytes.Equal(got[0], body) {
 				t.Error("the first request was not shortened")
 			}
-			if c.requests == 2 && (!bytes.Equal(got[1], body) || header(t, resp, "X-Pith-Saved") != 0) {
-				t.Errorf("the second request was not the original, or saved %s", resp.Header.Get("X-Pith-Saved"))
+			if c.requests == 2 && (!bytes.Equal(got[1], body) || header(t, resp, "X-Pith-Tokens-Saved") != 0) {
+				t.Errorf("the second request was not the original, or saved %s", resp.Header.Get("X-Pith-Tokens-Saved"))
 			}
 		})
 	}

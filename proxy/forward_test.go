@@ -28,7 +28,7 @@ func TestOtherRequestsPassRaw(t *testing.T) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Header().Set("Connection", "X-Hop")
 		w.Header().Set("X-Hop", "1")
-		w.Header().Set("X-Pith-Saved", "forged")
+		w.Header().Set("X-Pith-Tokens-Saved", "forged")
 		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(http.StatusTeapot)
 		if r.Method != http.MethodHead {
@@ -90,7 +90,7 @@ func TestOtherRequestsPassRaw(t *testing.T) {
 			if got := resp.Header.Values("X-Odd-Case"); len(got) != 2 {
 				t.Errorf("repeated header: %q", got)
 			}
-			if resp.Header.Get("X-Hop") != "" || resp.Header.Get("X-Pith-Saved") != "" {
+			if resp.Header.Get("X-Hop") != "" || resp.Header.Get("X-Pith-Tokens-Saved") != "" {
 				t.Errorf("the client received %v", resp.Header)
 			}
 		})

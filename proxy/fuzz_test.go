@@ -154,7 +154,7 @@ func TestFuzzedBodies(t *testing.T) {
 			t.Fatalf("%d %s to %.300q", resp.StatusCode, answer, body)
 		}
 		changed := checkForwarded(t, body, up.last())
-		if saved := header(t, resp, "X-Pith-Saved"); changed != (saved > 0) {
+		if saved := header(t, resp, "X-Pith-Tokens-Saved"); changed != (saved > 0) {
 			t.Fatalf("changed is %v, saved %d: %.300q", changed, saved, body)
 		}
 		up.mu.Lock()

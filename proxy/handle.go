@@ -315,7 +315,7 @@ func (r *request) setHeaders() {
 	h := &r.ctx.Response.Header
 	h.Set("X-Pith-Tokens-In", strconv.Itoa(r.report.TokensIn))
 	h.Set("X-Pith-Tokens-Out", strconv.Itoa(r.report.TokensOut))
-	h.Set("X-Pith-Saved", strconv.Itoa(r.report.TokensIn-r.report.TokensOut))
+	h.Set("X-Pith-Tokens-Saved", strconv.Itoa(r.report.TokensIn-r.report.TokensOut))
 	h.Set("X-Pith-Overhead-Ms", strconv.FormatFloat(float64(r.overhead.Microseconds())/1000, 'f', 1, 64))
 }
 

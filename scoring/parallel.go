@@ -7,7 +7,7 @@ import (
 
 const (
 	// maxPackRows is the most token rows that go through the network together: enough to use each weight many times
-	// while it is in cache (KERNELS.md section 5 measured 256 to 512), few enough for a worker's buffers to stay small.
+	// while it is in cache (256 to 512 measured best), few enough for a worker's buffers to stay small.
 	maxPackRows = 384
 	// minPackRows keeps packs from being split between workers when there is too little to gain.
 	minPackRows = 64

@@ -88,25 +88,16 @@ func layerNormAVX2(x, weight, bias *float32, n int, eps float32)
 func widenAVX2(dst *float32, src *BF16, lds, d, rows int)
 
 //go:noescape
-func panelsAVX2(dst, src *float32, keys, d int)
+func gatherAVX2(t *attentionTile, q *float32)
 
 //go:noescape
-func scoresAVX2(s, q *float32, ldq int, keys *float32, n, d int)
+func scatterAVX2(t *attentionTile, out *float32)
 
 //go:noescape
-func scoresAVX512(s, q *float32, ldq int, keys *float32, n, d int)
+func attendAVX2(t *attentionTile, key0, keys, all int)
 
 //go:noescape
-func expRowAVX2(row *float32, n int, scale, old float32) (m, sum float32)
-
-//go:noescape
-func expRowAVX512(row *float32, n int, scale, old float32) (m, sum float32)
-
-//go:noescape
-func mixAVX2(out *float32, ldo int, s, vals, fix *float32, n, d int)
-
-//go:noescape
-func mixAVX512(out *float32, ldo int, s, vals, fix *float32, n, d int)
+func attendAVX512(t *attentionTile, key0, keys, all int)
 
 func peakVNNI(n int)
 

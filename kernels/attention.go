@@ -17,42 +17,55 @@ type AttentionOptions struct {
 	Causal  bool // whether a query sees only keys up to its own position
 }
 
-// Attention is the scratch memory of [Attend] for one goroutine.
+// Attention is the scratch memory of [Attend] for one goroutine. It grows with the longest sequence.
 type Attention struct {
 	AttentionOptions
-	scale float32
-	rowK  []float32 // [keyBlock, Dim]: keys of one block, row-major
-	keys  []float32 // [keyBlock/16, Dim, 16]: the same, transposed in panels of 16 keys
-	vals  []float32 // [keyBlock, Dim]
-	score []float32 // [queryRows, keyBlock]
-	q, o  []float32 // [queryRows, Dim]: rows of a block that is not full
-	fix   []float32 // [queryRows]: factor of each row's earlier sums
-	max   []float32 // [heads of one group, queries]: running maximum of the scaled scores
-	sum   []float32 // the same shape: running sum of exponentials
+	tile attentionTile
+	keys []float32 // [tokens, Dim]: all keys of one head
+	vals []float32 // [tokens, Dim]
 }
 
-// keyBlock is how many keys are brought into the first two cache levels at a time. Blocks start at multiples of it in
-// the sequence, whatever part of it is cached, so that a row's sums have one order.
-const keyBlock = 256
+// attentionTile is what the assembly works on: a lane holds one query of one of the heads that share keys, so that all
+// steps of the softmax stay within a lane and no lane's result depends on the others.
+type attentionTile struct {
+	q     []float32 // [dim, lanes]
+	k, v  []float32 // [keys, dim]: a block of the head's keys
+	p     []float32 // [keyBlock, lanes]: scores, then exponentials
+	o     []float32 // [dim, lanes]: running sums of values
+	from  []int     // [lanes]: where the query begins
+	to    []int     // [lanes]: where its result does
+	limit []int32   // [lanes]: how many keys the lane sees
+	max   []float32 // [lanes]: running maximum of the scores
+	sum   []float32 // [lanes]: running sum of the exponentials
+	fix   []float32 // [lanes]: factor of what was summed before this block
+	lanes int
+	dim   int
+	scale float32 // of the scores, 1/sqrt(dim)
+	log2  float32 // the same times log2(e)
+}
 
-// queryRows is how many queries share the loads of keys and values.
-const queryRows = 6
+// keyBlock is how many keys a tile takes at a time: with their exponentials a tile fits the first-level cache. Blocks
+// start at multiples of it in the sequence, whatever part of it is cached, so that a lane's sums have one order.
+const keyBlock = 128
+
+// keyGroup is what the number of keys of a block is rounded up to. A lane gives keys that it does not see the weight 0.
+const keyGroup = 8
 
 // NewAttention returns the memory for sequences of any length.
 func NewAttention(o AttentionOptions) *Attention {
 	o.Tier.mustBeSupported()
 	check(o.KVHeads > 0 && o.Heads%o.KVHeads == 0, "NewAttention: %d heads over %d", o.Heads, o.KVHeads)
 	check(o.Dim > 0 && o.Dim%16 == 0, "NewAttention: head size %d", o.Dim)
+	lanes := tileLanes(o.Tier)
+	scale := 1 / math.Sqrt(float64(o.Dim))
 	return &Attention{
 		AttentionOptions: o,
-		scale:            float32(1 / math.Sqrt(float64(o.Dim))),
-		rowK:             aligned[float32](keyBlock * o.Dim),
-		keys:             aligned[float32](keyBlock * o.Dim),
-		vals:             aligned[float32](keyBlock * o.Dim),
-		score:            aligned[float32](queryRows * keyBlock),
-		q:                aligned[float32](queryRows * o.Dim),
-		o:                aligned[float32](queryRows * o.Dim),
-		fix:              aligned[float32](16),
+		tile: attentionTile{
+			q: aligned[float32](o.Dim * lanes), p: aligned[float32](keyBlock * lanes), o: aligned[float32](o.Dim * lanes),
+			from: make([]int, lanes), to: make([]int, lanes),
+			limit: aligned[int32](lanes), max: aligned[float32](lanes), sum: aligned[float32](lanes), fix: aligned[float32](lanes),
+			lanes: lanes, dim: o.Dim, scale: float32(scale), log2: float32(scale * math.Log2E),
+		},
 	}
 }
 
@@ -75,115 +88,61 @@ func Attend[T float32 | BF16](a *Attention, out []float32, ldo int, q []float32,
 	}
 	check(n <= total, "Attend: %d queries over %d keys", n, total)
 	check(len(q) >= (n-1)*ldq+a.Heads*a.Dim && len(out) >= (n-1)*ldo+a.Heads*a.Dim, "Attend: %d values in, %d out for %d queries", len(q), len(out), n)
+	if room := roundUp(total, keyGroup) * a.Dim; len(a.keys) < room {
+		a.keys, a.vals = aligned[float32](room), aligned[float32](room)
+	}
 	group := a.Heads / a.KVHeads
-	if len(a.max) < group*n {
-		a.max, a.sum = make([]float32, group*n), make([]float32, group*n)
-	}
 	for h := range a.KVHeads {
-		for k0 := 0; k0 < total; k0 += keyBlock {
-			nk := min(keyBlock, total-k0)
-			load(a, h, k0, nk, spans)
-			for g := range group {
-				off := (h*group + g) * a.Dim
-				a.block(out[off:], ldo, q[off:], ldq, n, g*n, k0, nk, total)
-			}
-		}
-		for g := range group {
-			off := (h*group + g) * a.Dim
-			for i := range n {
-				scale(a.Tier, out[i*ldo+off:][:a.Dim], 1/a.sum[g*n+i])
-			}
+		load(a, h, total, spans)
+		for first := 0; first < n*group; first += a.tile.lanes {
+			a.mix(out, ldo, q, ldq, h, first, min(a.tile.lanes, n*group-first), total-n, total)
 		}
 	}
 }
 
-// load brings keys k0 to k0+nk of head h into the block, rounded up to whole panels with zeros.
-func load[T float32 | BF16](a *Attention, h, k0, nk int, spans []KV[T]) {
+// load brings all keys and values of head h into keys and vals, followed by zeros up to a whole group.
+func load[T float32 | BF16](a *Attention, h, total int, spans []KV[T]) {
 	d, width := a.Dim, a.KVHeads*a.Dim
-	start, row := 0, 0
+	at := 0
 	for _, s := range spans {
-		from, to := max(k0-start, 0), min(k0+nk-start, s.Len)
-		if from < to {
-			widen(a.Tier, a.rowK[row*d:], d, s.K[from*width+h*d:], width, to-from)
-			widen(a.Tier, a.vals[row*d:], d, s.V[from*width+h*d:], width, to-from)
-			row += to - from
+		if s.Len > 0 {
+			widen(a.Tier, a.keys[at:], d, s.K[h*d:], width, s.Len)
+			widen(a.Tier, a.vals[at:], d, s.V[h*d:], width, s.Len)
+			at += s.Len * d
 		}
-		start += s.Len
 	}
-	np := roundUp(nk, 16)
-	clear(a.rowK[nk*d : np*d])
-	clear(a.vals[nk*d : np*d])
-	panels(a.Tier, a.keys, a.rowK, np, d)
+	end := roundUp(total, keyGroup) * d
+	clear(a.keys[at:end])
+	clear(a.vals[at:end])
 }
 
-// block brings the loaded keys into the running results of one head's queries. state is the place of query 0 in max
-// and sum.
-func (a *Attention) block(out []float32, ldo int, q []float32, ldq, n, state, k0, nk, total int) {
-	d := a.Dim
-	for i := 0; i < n; i += queryRows {
-		rows := min(queryRows, n-i)
-		last := a.visible(i+rows-1, n, k0, nk, total)
-		if last == 0 {
-			continue // the whole block lies after these queries
+// mix computes the lanes from first on of head h's queries: lane l is head l%group of the group, query l/group. Query 0
+// is the token at position before. Lanes to spare repeat the last one.
+func (a *Attention) mix(out []float32, ldo int, q []float32, ldq, h, first, lanes, before, total int) {
+	t, d, group := &a.tile, a.Dim, a.Heads/a.KVHeads
+	i, g := first/group, first%group
+	for l := range t.lanes {
+		t.from[l], t.to[l] = i*ldq+(h*group+g)*d, i*ldo+(h*group+g)*d
+		t.max[l], t.sum[l] = float32(math.Inf(-1)), 0
+		t.limit[l] = int32(total)
+		if a.Causal {
+			t.limit[l] = int32(before + i + 1)
 		}
-		np := roundUp(last, 16)
-		qb, lq, ob, lo := q[i*ldq:], ldq, out[i*ldo:], ldo
-		if rows < queryRows {
-			for r := range rows {
-				copy(a.q[r*d:(r+1)*d], qb[r*ldq:])
-				copy(a.o[r*d:(r+1)*d], ob[r*ldo:])
-			}
-			qb, lq, ob, lo = a.q, d, a.o, d
-		}
-		scores(a.Tier, a.score, qb, lq, a.keys, np, d)
-		for r := range rows {
-			s := state + i + r
-			valid := a.visible(i+r, n, k0, nk, total)
-			row := a.score[r*keyBlock : r*keyBlock+np]
-			if k0 == 0 {
-				a.max[s], a.sum[s] = float32(math.Inf(-1)), 0
-			}
-			a.fix[r] = a.soften(row, valid, s)
-		}
-		if k0 == 0 {
-			for r := range rows {
-				clear(ob[r*lo : r*lo+d])
-			}
-		}
-		mix(a.Tier, ob, lo, a.score, a.vals, a.fix, np, d)
-		if rows < queryRows {
-			for r := range rows {
-				copy(out[(i+r)*ldo:][:d], a.o[r*d:])
+		if l+1 < lanes {
+			if g++; g == group {
+				i, g = i+1, 0
 			}
 		}
 	}
-}
-
-// visible is how many keys of the block query i sees.
-func (a *Attention) visible(i, n, k0, nk, total int) int {
-	if !a.Causal {
-		return nk
+	gather(a.Tier, t, q)
+	clear(t.o)
+	all, last := int(t.limit[0]), int(t.limit[t.lanes-1])
+	for k0 := 0; k0 < last; k0 += keyBlock {
+		keys := roundUp(min(keyBlock, last-k0), keyGroup)
+		t.k, t.v = a.keys[k0*d:(k0+keys)*d], a.vals[k0*d:(k0+keys)*d]
+		attendTile(a.Tier, t, k0, keys, max(0, all-k0))
 	}
-	return max(0, min(nk, total-n+i+1-k0))
-}
-
-// soften turns the first valid scores into exponentials relative to the new running maximum and the rest into zeros. It
-// returns the factor for what was summed before.
-func (a *Attention) soften(row []float32, valid, s int) float32 {
-	if valid == 0 {
-		clear(row)
-		return 1
-	}
-	for i := valid; i < len(row); i++ {
-		row[i] = float32(math.Inf(-1)) // becomes exactly 0
-	}
-	m, sum := expRow(a.Tier, row, a.scale, a.max[s])
-	f := float32(1)
-	if m != a.max[s] {
-		f = expf(a.max[s] - m) // 0 for the first block
-	}
-	a.max[s], a.sum[s] = m, float32(a.sum[s]*f)+sum
-	return f
+	scatter(a.Tier, t, out)
 }
 
 func widenGeneric[T float32 | BF16](dst []float32, ldd int, src []T, lds, rows int) {
@@ -200,64 +159,65 @@ func widenGeneric[T float32 | BF16](dst []float32, ldd int, src []T, lds, rows i
 	}
 }
 
-func panelsGeneric(dst, src []float32, rows, d int) {
-	for p := 0; p < rows; p += 16 {
-		for i := range d {
-			for r := range 16 {
-				dst[p*d+i*16+r] = src[(p+r)*d+i]
+// gatherGeneric brings each lane's query into the tile.
+func gatherGeneric(t *attentionTile, q []float32) {
+	for l, at := range t.from {
+		for i, v := range q[at : at+t.dim] {
+			t.q[i*t.lanes+l] = v
+		}
+	}
+}
+
+// scatterGeneric writes each lane's result, divided by the sum of its exponentials.
+func scatterGeneric(t *attentionTile, out []float32) {
+	for l, at := range t.to {
+		f := 1 / t.sum[l]
+		for i := range t.dim {
+			out[at+i] = t.o[i*t.lanes+l] * f
+		}
+	}
+}
+
+// attendTileGeneric brings a block of keys, the first of which is key0 of the sequence, into the tile's running results.
+// The first all keys of the block are seen by all lanes.
+func attendTileGeneric(t *attentionTile, key0, keys, all int) {
+	w, d := t.lanes, t.dim
+	copy(t.fix, t.max)
+	for j := range keys {
+		p := t.p[j*w : (j+1)*w]
+		clear(p)
+		for i, k := range t.k[j*d : (j+1)*d] {
+			for l, q := range t.q[i*w : (i+1)*w] {
+				p[l] += float32(k * q)
 			}
 		}
-	}
-}
-
-func scoresGeneric(s, q []float32, ldq int, keys []float32, np, d int) {
-	for r := range queryRows {
-		if r*ldq+d > len(q) {
-			break // the spare rows of the last block
-		}
-		row := q[r*ldq : r*ldq+d]
-		for p := 0; p < np; p += 16 {
-			out := s[r*keyBlock+p:][:16]
-			clear(out)
-			for i, v := range row {
-				k := keys[p*d+i*16:][:16]
-				for j := range out {
-					out[j] += float32(v * k[j])
-				}
+		for l := range p {
+			if j >= all && key0+j >= int(t.limit[l]) {
+				p[l] = float32(math.Inf(-1))
 			}
+			t.max[l] = max(t.max[l], p[l])
 		}
 	}
-}
-
-// expRowGeneric replaces the scores by exp(score*scale-m), where m is the larger of old and the largest scaled score; it
-// returns m and the sum of the exponentials.
-func expRowGeneric(row []float32, scale, old float32) (m, sum float32) {
-	m = old
-	for i, v := range row {
-		row[i] = v * scale
-		m = max(m, row[i])
-	}
-	for i, v := range row {
-		e := expf(v - m)
-		row[i] = e
-		sum += e
-	}
-	return m, sum
-}
-
-func mixGeneric(out []float32, ldo int, s, vals, fix []float32, np, d int) {
-	for r := range queryRows {
-		if r*ldo+d > len(out) {
-			break
+	for l, m := range t.max {
+		top := float32(m * t.scale)
+		t.fix[l] = expf(float32(t.fix[l]*t.scale) - top) // 1 if the maximum is the same, 0 in the first block
+		var sum float32
+		for j := range keys {
+			e := expf(float32(t.p[j*w+l]*t.scale) - top)
+			t.p[j*w+l] = e
+			sum += e
 		}
-		o := out[r*ldo : r*ldo+d]
-		for j := range o {
-			o[j] *= fix[r]
+		t.sum[l] = float32(t.sum[l]*t.fix[l]) + sum
+	}
+	for i := range d {
+		o := t.o[i*w : (i+1)*w]
+		for l := range o {
+			o[l] *= t.fix[l]
 		}
-		for k, p := range s[r*keyBlock : r*keyBlock+np] {
-			v := vals[k*d : (k+1)*d]
-			for j := range o {
-				o[j] += float32(p * v[j])
+		for j := range keys {
+			v := t.v[j*d+i]
+			for l, p := range t.p[j*w : (j+1)*w] {
+				o[l] += float32(p * v)
 			}
 		}
 	}

@@ -1,5 +1,6 @@
 //go:build !purego
 
+#include "go_asm.h"
 #include "textflag.h"
 #include "exp_amd64.h"
 
@@ -32,80 +33,166 @@ loop:
 	VZEROUPPER
 	RET
 
-// four values of eight keys -> eight keys of four values
-#define TRANSPOSE(o) \
-	VMOVUPS o(SI), X0; VINSERTF128 $1, o(R9), Y0, Y0; \
-	VMOVUPS o(SI)(R8*1), X1; VINSERTF128 $1, o(R9)(R8*1), Y1, Y1; \
-	VMOVUPS o(SI)(R8*2), X2; VINSERTF128 $1, o(R9)(R8*2), Y2, Y2; \
-	VMOVUPS o(R10), X3; VINSERTF128 $1, o(R11), Y3, Y3; \
+// Y0-Y3 = four values of eight rows -> eight values in the order of the rows, for each of the four
+#define TRANSPOSE(r0, r1, r2, r3, r4, r5, r6, r7) \
+	VMOVUPS r0, X0; VINSERTF128 $1, r4, Y0, Y0; VMOVUPS r1, X1; VINSERTF128 $1, r5, Y1, Y1; \
+	VMOVUPS r2, X2; VINSERTF128 $1, r6, Y2, Y2; VMOVUPS r3, X3; VINSERTF128 $1, r7, Y3, Y3; \
 	VUNPCKLPS Y1, Y0, Y4; VUNPCKHPS Y1, Y0, Y5; VUNPCKLPS Y3, Y2, Y6; VUNPCKHPS Y3, Y2, Y7; \
-	VUNPCKLPD Y6, Y4, Y0; VUNPCKHPD Y6, Y4, Y1; VUNPCKLPD Y7, Y5, Y2; VUNPCKHPD Y7, Y5, Y3; \
-	VMOVUPS Y0, (o*16)(DX); VMOVUPS Y1, (o*16+64)(DX); VMOVUPS Y2, (o*16+128)(DX); VMOVUPS Y3, (o*16+192)(DX)
+	VUNPCKLPD Y6, Y4, Y0; VUNPCKHPD Y6, Y4, Y1; VUNPCKLPD Y7, Y5, Y2; VUNPCKHPD Y7, Y5, Y3
 
-// func panelsAVX2(dst, src *float32, keys, d int)
-// src [keys, d] -> dst [keys/16, d, 16]; keys is a multiple of 16, d of 8.
-TEXT ·panelsAVX2(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), BX
-	MOVQ keys+16(FP), R12
-	MOVQ d+24(FP), R13
-	MOVQ R13, R8
-	SHLQ $2, R8
-panel:
-	MOVQ $2, R15
-	MOVQ DI, AX
-half:
-	MOVQ BX, SI
-	LEAQ (SI)(R8*4), R9
-	LEAQ (SI)(R8*2), R10
-	ADDQ R8, R10
-	LEAQ (R9)(R8*2), R11
-	ADDQ R8, R11
-	MOVQ AX, DX
-	MOVQ R13, CX
-loop:
-	TRANSPOSE(0)
-	TRANSPOSE(16)
-	ADDQ $32, SI
-	ADDQ $32, R9
-	ADDQ $32, R10
-	ADDQ $32, R11
-	ADDQ $512, DX
-	SUBQ $8, CX
-	JNZ  loop
-	LEAQ (BX)(R8*8), BX
-	ADDQ $32, AX
-	DECQ R15
-	JNZ  half
-	MOVQ R8, AX
-	SHLQ $4, AX
-	ADDQ AX, DI
-	SUBQ $16, R12
-	JNZ  panel
+#define PLACE(l, base, r) MOVQ (l*8)(AX), r; LEAQ (base)(r*4), r
+
+// func gatherAVX2(t *attentionTile, q *float32)
+// As gatherGeneric, eight lanes and four dimensions at a time.
+TEXT ·gatherAVX2(SB), NOSPLIT, $24-16
+	MOVQ t+0(FP), DI
+	MOVQ attentionTile_from(DI), AX
+	MOVQ attentionTile_q(DI), DX
+	MOVQ attentionTile_lanes(DI), SI
+	MOVQ SI, left-8(SP)
+	SHLQ $2, SI
+	LEAQ (SI)(SI*2), BX
+lanes:
+	MOVQ q+8(FP), CX
+	PLACE(0, CX, R8)
+	PLACE(1, CX, R9)
+	PLACE(2, CX, R10)
+	PLACE(3, CX, R11)
+	PLACE(4, CX, R12)
+	PLACE(5, CX, R13)
+	PLACE(6, CX, R14)
+	PLACE(7, CX, R15)
+	ADDQ $64, AX
+	MOVQ AX, from-16(SP)
+	MOVQ DX, to-24(SP)
+	MOVQ attentionTile_dim(DI), CX
+	SHLQ $2, CX
+	XORQ AX, AX
+	PCALIGN $32
+dims:
+	TRANSPOSE((R8)(AX*1), (R9)(AX*1), (R10)(AX*1), (R11)(AX*1), (R12)(AX*1), (R13)(AX*1), (R14)(AX*1), (R15)(AX*1))
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, (DX)(SI*1)
+	VMOVUPS Y2, (DX)(SI*2)
+	VMOVUPS Y3, (DX)(BX*1)
+	LEAQ (DX)(SI*4), DX
+	ADDQ $16, AX
+	CMPQ AX, CX
+	JLT  dims
+	MOVQ from-16(SP), AX
+	MOVQ to-24(SP), DX
+	ADDQ $32, DX
+	SUBQ $8, left-8(SP)
+	JNZ  lanes
 	VZEROUPPER
 	RET
 
-#define DOTROW(q, a0, a1) VBROADCASTSS q, Y14; VFMADD231PS Y12, Y14, a0; VFMADD231PS Y13, Y14, a1
+// func scatterAVX2(t *attentionTile, out *float32)
+// As scatterGeneric, four lanes and eight dimensions at a time.
+TEXT ·scatterAVX2(SB), NOSPLIT, $0-16
+	MOVQ t+0(FP), DI
+	MOVQ attentionTile_to(DI), AX
+	MOVQ attentionTile_o(DI), DX
+	MOVQ attentionTile_sum(DI), BX
+	MOVQ attentionTile_lanes(DI), R15
+	MOVQ R15, SI
+	SHLQ $2, SI
+	LEAQ (SI)(SI*2), R10
+lanes:
+	VMOVUPS one<>(SB), X0
+	VDIVPS (BX), X0, X0
+	VBROADCASTSS X0, Y8
+	VPERMILPS $0x55, X0, X1
+	VBROADCASTSS X1, Y9
+	VPERMILPS $0xaa, X0, X1
+	VBROADCASTSS X1, Y10
+	VPERMILPS $0xff, X0, X1
+	VBROADCASTSS X1, Y11
+	MOVQ out+8(FP), CX
+	PLACE(0, CX, R11)
+	PLACE(1, CX, R12)
+	PLACE(2, CX, R13)
+	PLACE(3, CX, R14)
+	MOVQ DX, R8
+	LEAQ (DX)(SI*4), R9
+	MOVQ attentionTile_dim(DI), CX
+	PCALIGN $32
+dims:
+	TRANSPOSE((R8), (R8)(SI*1), (R8)(SI*2), (R8)(R10*1), (R9), (R9)(SI*1), (R9)(SI*2), (R9)(R10*1))
+	VMULPS Y8, Y0, Y0
+	VMULPS Y9, Y1, Y1
+	VMULPS Y10, Y2, Y2
+	VMULPS Y11, Y3, Y3
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y1, (R12)
+	VMOVUPS Y2, (R13)
+	VMOVUPS Y3, (R14)
+	ADDQ $32, R11
+	ADDQ $32, R12
+	ADDQ $32, R13
+	ADDQ $32, R14
+	LEAQ (R8)(SI*8), R8
+	LEAQ (R9)(SI*8), R9
+	SUBQ $8, CX
+	JNZ  dims
+	ADDQ $32, AX
+	ADDQ $16, BX
+	ADDQ $16, DX
+	SUBQ $4, R15
+	JNZ  lanes
+	VZEROUPPER
+	RET
 
-#define DOTSTEP(i) \
-	VMOVUPS (i*64)(BX), Y12; VMOVUPS (i*64+32)(BX), Y13; \
-	DOTROW((i*4)(SI), Y0, Y1); DOTROW((i*4)(SI)(R8*1), Y2, Y3); DOTROW((i*4)(SI)(R8*2), Y4, Y5); \
-	DOTROW((i*4)(R10), Y6, Y7); DOTROW((i*4)(R10)(R8*1), Y8, Y9); DOTROW((i*4)(R10)(R8*2), Y10, Y11)
+// 4 keys against 24 queries, one dimension: 12 fused multiply-adds for 3 loads and 4 broadcasts. The same for 4 dimensions
+// of the values.
+#define FMA3(k, a0, a1, a2) VBROADCASTSS k, Y15; VFMADD231PS Y12, Y15, a0; VFMADD231PS Y13, Y15, a1; VFMADD231PS Y14, Y15, a2
+#define LOAD3(at, r) VMOVUPS (at)(r), Y12; VMOVUPS (at+32)(r), Y13; VMOVUPS (at+64)(r), Y14
 
-// func scoresAVX2(s, q *float32, ldq int, keys *float32, n, d int)
-// s [6, 1024 bytes apart] = q [6, d] times n keys in panels of 16; d is a multiple of 4.
-TEXT ·scoresAVX2(SB), NOSPLIT, $0-48
-	MOVQ s+0(FP), DX
-	MOVQ ldq+16(FP), R8
-	MOVQ keys+24(FP), BX
-	MOVQ n+32(FP), DI
-	MOVQ d+40(FP), R13
-	SHLQ $2, R8
-panel:
-	MOVQ q+8(FP), SI
-	LEAQ (R8)(R8*2), R10
-	ADDQ SI, R10
-	MOVQ R13, CX
+#define SCORE(i) \
+	LOAD3(i*96, SI); \
+	FMA3((i*4)(BX), Y0, Y1, Y2); FMA3((i*4)(BX)(R9*1), Y3, Y4, Y5); \
+	FMA3((i*4)(BX)(R9*2), Y6, Y7, Y8); FMA3((i*4)(R11), Y9, Y10, Y11)
+
+#define VALUES(k) \
+	LOAD3(k*96, DX); \
+	FMA3((SI), Y0, Y1, Y2); FMA3(4(SI), Y3, Y4, Y5); FMA3(8(SI), Y6, Y7, Y8); FMA3(12(SI), Y9, Y10, Y11); ADDQ R9, SI
+
+// -Inf where the lane sees no more than the keys before key Y12
+#define UNSEEN1(at, a) VMOVDQU at(R10), Y13; VPCMPGTD Y12, Y13, Y13; VBLENDVPS Y13, a, Y15, a
+#define UNSEEN(a0, a1, a2) UNSEEN1(0, a0); UNSEEN1(32, a1); UNSEEN1(64, a2); VPADDD Y14, Y12, Y12
+
+#define LARGEST(a0, a1, a2) VMAXPS a0, Y12, Y12; VMAXPS a1, Y13, Y13; VMAXPS a2, Y14, Y14
+#define STORE3(at, r, a0, a1, a2) VMOVUPS a0, (at)(r); VMOVUPS a1, (at+32)(r); VMOVUPS a2, (at+64)(r)
+
+// x = 2^x, f and p are scratch; below 2^-125 it is 0
+#define EXP2(x, f, p, k) \
+	VCMPPS $5, Y15, x, k; VROUNDPS $8, x, p; VSUBPS p, x, x; VCVTPS2DQ p, p; VPSLLD $23, p, p; \
+	VMOVUPS e5<>(SB), f; VFMADD213PS e4<>(SB), x, f; VFMADD213PS e3<>(SB), x, f; VFMADD213PS e2<>(SB), x, f; \
+	VFMADD213PS e1<>(SB), x, f; VFMADD213PS one<>(SB), x, f; VPADDD p, f, x; VANDPS k, x, x
+
+#define LOADSUM(j, a0, a1, a2) VMULPS (j*96)(DI), Y12, a0; VMULPS (j*96+32)(DI), Y13, a1; VMULPS (j*96+64)(DI), Y14, a2
+
+// func attendAVX2(t *attentionTile, key0, keys, all int)
+// As attendTileGeneric for 24 lanes; keys is a multiple of 4, dim too.
+TEXT ·attendAVX2(SB), NOSPLIT, $0-32
+	MOVQ t+0(FP), AX
+	MOVQ attentionTile_k(AX), BX
+	MOVQ attentionTile_p(AX), DX
+	MOVQ attentionTile_dim(AX), R9
+	MOVQ attentionTile_limit(AX), R10
+	MOVQ attentionTile_max(AX), R15
+	MOVQ attentionTile_fix(AX), R12
+	MOVQ keys+16(FP), R13
+	MOVQ all+24(FP), R14
+	MOVQ key0+8(FP), R8
+	SHLQ $2, R9
+	LOAD3(0, R15)
+	STORE3(0, R12, Y12, Y13, Y14)
+keys:
+	MOVQ attentionTile_q(AX), SI
+	MOVQ R9, CX
+	LEAQ (R9)(R9*2), R11
+	ADDQ BX, R11
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -119,139 +206,119 @@ panel:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 	PCALIGN $32
-loop:
-	DOTSTEP(0)
-	DOTSTEP(1)
-	DOTSTEP(2)
-	DOTSTEP(3)
-	ADDQ $16, SI
-	ADDQ $16, R10
-	ADDQ $256, BX
-	SUBQ $4, CX
-	JNZ  loop
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y1, 32(DX)
-	VMOVUPS Y2, 1024(DX)
-	VMOVUPS Y3, 1056(DX)
-	VMOVUPS Y4, 2048(DX)
-	VMOVUPS Y5, 2080(DX)
-	VMOVUPS Y6, 3072(DX)
-	VMOVUPS Y7, 3104(DX)
-	VMOVUPS Y8, 4096(DX)
-	VMOVUPS Y9, 4128(DX)
-	VMOVUPS Y10, 5120(DX)
-	VMOVUPS Y11, 5152(DX)
-	ADDQ $64, DX
-	SUBQ $16, DI
-	JNZ  panel
-	VZEROUPPER
-	RET
+dims:
+	SCORE(0)
+	SCORE(1)
+	SCORE(2)
+	SCORE(3)
+	ADDQ $16, BX
+	ADDQ $16, R11
+	ADDQ $384, SI
+	SUBQ $16, CX
+	JNZ  dims
+	MOVQ R11, BX
+	SUBQ $4, R14
+	JGE  seen
+	VMOVD R8, X12
+	VPBROADCASTD X12, Y12
+	VPBROADCASTD step<>(SB), Y14
+	VBROADCASTSS inf<>(SB), Y15
+	UNSEEN(Y0, Y1, Y2)
+	UNSEEN(Y3, Y4, Y5)
+	UNSEEN(Y6, Y7, Y8)
+	UNSEEN(Y9, Y10, Y11)
+seen:
+	LOAD3(0, R15)
+	LARGEST(Y0, Y1, Y2)
+	LARGEST(Y3, Y4, Y5)
+	LARGEST(Y6, Y7, Y8)
+	LARGEST(Y9, Y10, Y11)
+	STORE3(0, R15, Y12, Y13, Y14)
+	STORE3(0, DX, Y0, Y1, Y2)
+	STORE3(96, DX, Y3, Y4, Y5)
+	STORE3(192, DX, Y6, Y7, Y8)
+	STORE3(288, DX, Y9, Y10, Y11)
+	ADDQ $384, DX
+	ADDQ $4, R8
+	SUBQ $4, R13
+	JNZ  keys
 
-// func expRowAVX2(row *float32, n int, scale, old float32) (m, sum float32)
-// row becomes exp(row*scale - m), m = max(old, the largest row*scale); n is a multiple of 16.
-TEXT ·expRowAVX2(SB), NOSPLIT, $0-32
-	MOVQ row+0(FP), SI
-	MOVQ n+8(FP), CX
-	VBROADCASTSS scale+16(FP), Y13
-	VBROADCASTSS old+20(FP), Y11
-	VMOVUPS lo<>(SB), Y14
-	SHLQ $2, CX
-	VMOVAPS Y11, Y10
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	XORQ AX, AX
-max:
-	VMULPS (SI)(AX*1), Y13, Y0
-	VMULPS 32(SI)(AX*1), Y13, Y1
-	VMAXPS Y0, Y10, Y10
-	VMAXPS Y1, Y11, Y11
-	ADDQ $64, AX
-	CMPQ AX, CX
-	JLT  max
-	VMAXPS Y11, Y10, Y10
-	HMAX(Y10, X10, Y0, X0)
-	VBROADCASTSS X10, Y15
-	XORQ AX, AX
-loop:
-	VMULPS (SI)(AX*1), Y13, Y0
-	VMULPS 32(SI)(AX*1), Y13, Y1
-	VSUBPS Y15, Y0, Y0
-	VSUBPS Y15, Y1, Y1
-	VCMPPS $5, Y14, Y0, Y6
-	VCMPPS $5, Y14, Y1, Y7
-	VMAXPS Y0, Y14, Y0
-	VMAXPS Y1, Y14, Y1
-	EXP(Y0, Y2, Y3)
-	EXP(Y1, Y4, Y5)
-	VANDPS Y6, Y0, Y0
-	VANDPS Y7, Y1, Y1
-	VADDPS Y0, Y8, Y8
-	VADDPS Y1, Y9, Y9
-	VMOVUPS Y0, (SI)(AX*1)
-	VMOVUPS Y1, 32(SI)(AX*1)
-	ADDQ $64, AX
-	CMPQ AX, CX
-	JLT  loop
-	VADDPS Y9, Y8, Y8
-	HSUM(Y8, X8, Y0, X0)
-	VZEROUPPER
-	MOVSS X15, m+24(FP)
-	MOVSS X8, sum+28(FP)
-	RET
-
-#define MIXROW(r, a0, a1) VBROADCASTSS (r)(SI), Y14; VFMADD231PS Y12, Y14, a0; VFMADD231PS Y13, Y14, a1
-
-#define MIXSTEP(k) \
-	VMOVUPS (BX), Y12; VMOVUPS 32(BX), Y13; ADDQ R8, BX; \
-	MIXROW((k*4), Y0, Y1); MIXROW((k*4+1024), Y2, Y3); MIXROW((k*4+2048), Y4, Y5); \
-	MIXROW((k*4+3072), Y6, Y7); MIXROW((k*4+4096), Y8, Y9); MIXROW((k*4+5120), Y10, Y11)
-
-#define MIXLOAD(r, a0, a1) \
-	VBROADCASTSS (r*4)(R11), Y14; VMULPS (DI), Y14, a0; VMULPS 32(DI), Y14, a1; ADDQ R9, DI
-
-#define MIXSTORE(a0, a1) VMOVUPS a0, (DI); VMOVUPS a1, 32(DI); ADDQ R9, DI
-
-// func mixAVX2(out *float32, ldo int, s, vals, fix *float32, n, d int)
-// out [6, d] = out*fix + s [6, 1024 bytes apart] times vals [n, d]; n is a multiple of 16, d of 16.
-TEXT ·mixAVX2(SB), NOSPLIT, $0-56
-	MOVQ out+0(FP), DX
-	MOVQ ldo+8(FP), R9
-	MOVQ vals+24(FP), R12
-	MOVQ fix+32(FP), R11
-	MOVQ d+48(FP), R13
-	SHLQ $2, R9
-	MOVQ R13, R8
-	SHLQ $2, R8
-tile:
-	MOVQ s+16(FP), SI
-	MOVQ R12, BX
-	MOVQ n+40(FP), CX
-	MOVQ DX, DI
-	MIXLOAD(0, Y0, Y1)
-	MIXLOAD(1, Y2, Y3)
-	MIXLOAD(2, Y4, Y5)
-	MIXLOAD(3, Y6, Y7)
-	MIXLOAD(4, Y8, Y9)
-	MIXLOAD(5, Y10, Y11)
+	VBROADCASTSS attentionTile_log2(AX), Y14
+	VBROADCASTSS least<>(SB), Y15
+	MOVQ attentionTile_p(AX), SI
+	MOVQ attentionTile_sum(AX), R14
+	MOVQ $3, R13
+vector:
+	// the factor of what came before: both maxima are scaled and rounded alike, so that equal ones give exactly 1
+	VMULPS (R15), Y14, Y13
+	VMULPS (R12), Y14, Y0
+	VSUBPS Y13, Y0, Y0
+	EXP2(Y0, Y3, Y6, Y9)
+	VMOVUPS Y0, (R12)
+	VMULPS (R14), Y0, Y12
+	VXORPS Y11, Y11, Y11
+	MOVQ SI, DX
+	MOVQ keys+16(FP), CX
 	PCALIGN $32
-loop:
-	MIXSTEP(0)
-	MIXSTEP(1)
-	MIXSTEP(2)
-	MIXSTEP(3)
-	ADDQ $16, SI
+exps:
+	VMOVUPS (DX), Y0
+	VMOVUPS 96(DX), Y1
+	VFMSUB132PS Y14, Y13, Y0
+	VFMSUB132PS Y14, Y13, Y1
+	EXP2(Y0, Y3, Y6, Y9)
+	EXP2(Y1, Y4, Y7, Y10)
+	VADDPS Y0, Y11, Y11
+	VADDPS Y1, Y11, Y11
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 96(DX)
+	ADDQ $192, DX
+	SUBQ $2, CX
+	JNZ  exps
+	VADDPS Y11, Y12, Y12
+	VMOVUPS Y12, (R14)
+	ADDQ $32, SI
+	ADDQ $32, R12
+	ADDQ $32, R14
+	ADDQ $32, R15
+	DECQ R13
+	JNZ  vector
+
+	MOVQ attentionTile_o(AX), DI
+	MOVQ attentionTile_v(AX), BX
+	MOVQ attentionTile_fix(AX), R12
+	MOVQ attentionTile_dim(AX), R8
+values:
+	MOVQ BX, SI
+	MOVQ attentionTile_p(AX), DX
+	MOVQ keys+16(FP), CX
+	LOAD3(0, R12)
+	LOADSUM(0, Y0, Y1, Y2)
+	LOADSUM(1, Y3, Y4, Y5)
+	LOADSUM(2, Y6, Y7, Y8)
+	LOADSUM(3, Y9, Y10, Y11)
+	PCALIGN $32
+sums:
+	VALUES(0)
+	VALUES(1)
+	VALUES(2)
+	VALUES(3)
+	ADDQ $384, DX
 	SUBQ $4, CX
-	JNZ  loop
-	MOVQ DX, DI
-	MIXSTORE(Y0, Y1)
-	MIXSTORE(Y2, Y3)
-	MIXSTORE(Y4, Y5)
-	MIXSTORE(Y6, Y7)
-	MIXSTORE(Y8, Y9)
-	MIXSTORE(Y10, Y11)
-	ADDQ $64, DX
-	ADDQ $64, R12
-	SUBQ $16, R13
-	JNZ  tile
+	JNZ  sums
+	STORE3(0, DI, Y0, Y1, Y2)
+	STORE3(96, DI, Y3, Y4, Y5)
+	STORE3(192, DI, Y6, Y7, Y8)
+	STORE3(288, DI, Y9, Y10, Y11)
+	ADDQ $384, DI
+	ADDQ $16, BX
+	SUBQ $4, R8
+	JNZ  values
 	VZEROUPPER
 	RET
+
+DATA inf<>+0(SB)/4, $0xff800000
+GLOBL inf<>(SB), RODATA|NOPTR, $4
+DATA step<>+0(SB)/4, $1
+GLOBL step<>(SB), RODATA|NOPTR, $4
+DATA least<>+0(SB)/4, $0xc2fa0000 // -125
+GLOBL least<>(SB), RODATA|NOPTR, $4

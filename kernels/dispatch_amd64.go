@@ -308,44 +308,42 @@ func widen[T float32 | BF16](t Tier, dst []float32, ldd int, src []T, lds, rows 
 	widenGeneric(dst, ldd, src, lds, rows)
 }
 
-func panels(t Tier, dst, src []float32, rows, d int) {
+// tileLanes is how many queries attention takes at a time: three vectors, or two long ones.
+func tileLanes(t Tier) int {
+	switch t.lanes() {
+	case 1:
+		return 8
+	case 8:
+		return 24
+	default:
+		return 32
+	}
+}
+
+func gather(t Tier, a *attentionTile, q []float32) {
 	if t == Generic {
-		panelsGeneric(dst, src, rows, d)
+		gatherGeneric(a, q)
 		return
 	}
-	panelsAVX2(&dst[0], &src[0], rows, d)
+	gatherAVX2(a, &q[0])
 }
 
-func scores(t Tier, s, q []float32, ldq int, keys []float32, np, d int) {
-	switch t {
-	case Generic:
-		scoresGeneric(s, q, ldq, keys, np, d)
-	case AVX2:
-		scoresAVX2(&s[0], &q[0], ldq, &keys[0], np, d)
-	default:
-		scoresAVX512(&s[0], &q[0], ldq, &keys[0], np, d)
+func scatter(t Tier, a *attentionTile, out []float32) {
+	if t == Generic {
+		scatterGeneric(a, out)
+		return
 	}
+	scatterAVX2(a, &out[0])
 }
 
-func expRow(t Tier, row []float32, scale, old float32) (m, sum float32) {
-	switch t {
-	case Generic:
-		return expRowGeneric(row, scale, old)
-	case AVX2:
-		return expRowAVX2(&row[0], len(row), scale, old)
+func attendTile(t Tier, a *attentionTile, key0, keys, all int) {
+	switch a.lanes {
+	case 24:
+		attendAVX2(a, key0, keys, all)
+	case 32:
+		attendAVX512(a, key0, keys, all)
 	default:
-		return expRowAVX512(&row[0], len(row), scale, old)
-	}
-}
-
-func mix(t Tier, out []float32, ldo int, s, vals, fix []float32, np, d int) {
-	switch {
-	case t == Generic:
-		mixGeneric(out, ldo, s, vals, fix, np, d)
-	case t == AVX2 || d%64 != 0:
-		mixAVX2(&out[0], ldo, &s[0], &vals[0], &fix[0], np, d)
-	default:
-		mixAVX512(&out[0], ldo, &s[0], &vals[0], &fix[0], np, d)
+		attendTileGeneric(a, key0, keys, all)
 	}
 }
 

@@ -44,18 +44,13 @@ func widen[T float32 | BF16](_ Tier, dst []float32, ldd int, src []T, lds, rows 
 	widenGeneric(dst, ldd, src, lds, rows)
 }
 
-func panels(_ Tier, dst, src []float32, rows, d int) { panelsGeneric(dst, src, rows, d) }
+// tileLanes is how many queries attention takes at a time.
+func tileLanes(Tier) int { return 8 }
 
-func scores(_ Tier, s, q []float32, ldq int, keys []float32, np, d int) {
-	scoresGeneric(s, q, ldq, keys, np, d)
-}
+func gather(_ Tier, t *attentionTile, q []float32) { gatherGeneric(t, q) }
 
-func expRow(_ Tier, row []float32, scale, old float32) (m, sum float32) {
-	return expRowGeneric(row, scale, old)
-}
+func scatter(_ Tier, t *attentionTile, out []float32) { scatterGeneric(t, out) }
 
-func mix(_ Tier, out []float32, ldo int, s, vals, fix []float32, np, d int) {
-	mixGeneric(out, ldo, s, vals, fix, np, d)
-}
+func attendTile(_ Tier, t *attentionTile, key0, keys, all int) { attendTileGeneric(t, key0, keys, all) }
 
 func peakLoop(Tier, bool) float64 { return 0 }

@@ -125,6 +125,6 @@ func (e *engine) compressor(scorerName string) (*compressors.Compressor, error) 
 func (e *engine) compressorWith(scorer compressors.Scorer, minTokens int) (*compressors.Compressor, error) {
 	return compressors.New(compressors.Options{
 		Scorer: scorer, CountTokens: e.counter.Count,
-		DefaultRate: e.settings.Compression.Rate, MinTokens: minTokens,
+		DefaultRate: e.settings.Compression.Rate, MinTokens: minTokens, Verify: e.settings.Compression.Verify,
 	})
 }

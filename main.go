@@ -51,13 +51,22 @@ func main() {
 
 // run is the whole command: it parses args, resolves settings and runs the chosen subcommand.
 func run(ctx context.Context, args, environ []string, std streams) error {
-	source, err := config.Load(configPath(args, environ), environ)
-	if err != nil {
+	parsed, err := parse(ctx, &commands{}, args, environ, std)
+	if parsed == nil {
 		return err
 	}
-	var cli commands
+	return parsed.Run()
+}
+
+// parse fills cli from args, environ and the settings file. Without an error it returns nil if help was all that was
+// asked for.
+func parse(ctx context.Context, cli *commands, args, environ []string, std streams) (*kong.Context, error) {
+	source, err := config.Load(configPath(args, environ), environ)
+	if err != nil {
+		return nil, err
+	}
 	printedHelp := false
-	app, err := kong.New(&cli,
+	app, err := kong.New(cli,
 		kong.Name("pith"),
 		kong.Description("A context-compression proxy for LLM APIs."),
 		kong.Writers(std.stdout, std.stderr),
@@ -72,16 +81,16 @@ func run(ctx context.Context, args, environ []string, std streams) error {
 		})),
 	)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	parsed, err := app.Parse(args)
 	if printedHelp {
-		return nil
+		return nil, nil //nolint:nilnil // documented
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return parsed.Run()
+	return parsed, nil
 }
 
 // configPath finds the settings file before the flags are parsed, because it fills them.

@@ -25,6 +25,7 @@ type Compression struct {
 	MinTokens int           `default:"400" help:"Texts with fewer tokens are left alone."`
 	Tokenizer string        `default:"o200k_base" enum:"o200k_base,cl100k_base" help:"Vocabulary of the upstream model, by which tokens are counted."`
 	FileReads bool          `help:"Also compress what file-reading tools returned, although an edit may quote it."`
+	Verify    bool          `help:"Prove of every output that nothing in it was invented; a violation forwards the original. For debugging: it costs time."`
 	Deadline  time.Duration `default:"30s" help:"Longest compression of one request; past it the original is forwarded."`
 }
 

@@ -48,7 +48,7 @@ func TestLoadNamesWhatItDoesNotKnow(t *testing.T) {
 		want    []string
 	}{
 		"unknown key at the top":    {content: "listen: x\nlissten: y\n", want: []string{"pith.yaml:2", `"lissten"`}},
-		"unknown key in a section":  {content: "scoring:\n  scorer: lm\n  modle: x\n", want: []string{"pith.yaml:3", `"modle"`, "scorer"}},
+		"unknown key in a section":  {content: "scoring:\n  scorer: lm\n  colour: x\n", want: []string{"pith.yaml:3", `"colour"`, "scorer"}},
 		"a section inside another":  {content: "scoring:\n  cache:\n    kv_mib: 3\n", want: []string{"pith.yaml:2", `"cache"`}},
 		"a list for a value":        {content: "listen: [a, b]\n", want: []string{"pith.yaml:1", "one value"}},
 		"a value for a section":     {content: "scoring: lm\n", want: []string{"pith.yaml:1", "keys and values"}},

@@ -59,6 +59,9 @@ type Rival struct {
 	WithLogProbs Figure  `json:"with_log_probs"`
 	Cores        Figure  `json:"cores"`
 	Speedup      Speedup `json:"speedup"` // of pith over it
+	// SpeedupRunning compares processor time, which other work on the machine hardly changes. Only with one worker: the
+	// threads of llama.cpp wait for each other by spinning.
+	SpeedupRunning *Speedup `json:"speedup_by_processor_time,omitempty"`
 	// LogProb is the mean log-probability, nats; both sides scored the same tokens if it is near pith's.
 	LogProb float64 `json:"log_prob"`
 	// Cosine of the first text's vector with pith's, for the encoder.
@@ -193,8 +196,10 @@ func writeModel(path, content string) error {
 // rival is a Rival with its samples.
 type rival struct {
 	Rival
-	job                        driverJob
-	rates, full, cores, pithOf []float64
+	job                driverJob
+	rates, full, cores []float64
+	pith               []float64 // tokens a second in the same rounds
+	pithCPU, cpu       []float64 // the same of both by processor time, where it is known
 }
 
 // compete finds llama.cpp's settings for one task and runs both sides in turns.
@@ -230,15 +235,13 @@ func compete(ctx context.Context, r *rig, d *driver, t *task, files *rivalFiles,
 			if err != nil {
 				return Contest{}, err
 			}
-			rate := t.rate(last.took)
-			rates, cores = append(rates, rate), append(cores, last.cpu.Seconds()/last.took.Seconds())
-			v.add(t, rate, theirs)
-			v.Cosine = cosine(last.vector, theirs.Vector)
+			rates, cores = append(rates, t.rate(last.took)), append(cores, last.cpu.Seconds()/last.took.Seconds())
+			v.add(t, last, theirs)
 		}
 	}
 	contest := Contest{Job: t.Name, Tokens: t.tokens, TokensPerSecond: figureOf(rates), Cores: figureOf(cores), LogProb: last.logProb}
 	for _, v := range rivals {
-		contest.Against = append(contest.Against, v.result())
+		contest.Against = append(contest.Against, v.result(o.Workers))
 	}
 	return contest, nil
 }
@@ -262,17 +265,24 @@ func rivalsFor(r *rig, t *task, files *rivalFiles, o AgainstOptions) []*rival {
 	return rivals
 }
 
-func (v *rival) add(t *task, pith float64, o driverOutcome) {
-	v.pithOf = append(v.pithOf, pith)
-	v.rates = append(v.rates, float64(t.tokens)/o.DecodeSeconds)
-	v.full = append(v.full, float64(t.tokens)/o.Seconds)
-	v.cores = append(v.cores, o.CPUSeconds/o.DecodeSeconds)
-	v.LogProb = o.LogProb
+func (v *rival) add(t *task, pith outcome, llama driverOutcome) {
+	v.pith = append(v.pith, t.rate(pith.took))
+	v.rates = append(v.rates, float64(t.tokens)/llama.DecodeSeconds)
+	v.full = append(v.full, float64(t.tokens)/llama.Seconds)
+	v.cores = append(v.cores, llama.CPUSeconds/llama.DecodeSeconds)
+	if pith.cpu > 0 {
+		v.pithCPU, v.cpu = append(v.pithCPU, t.rate(pith.cpu)), append(v.cpu, float64(t.tokens)/llama.CPUSeconds)
+	}
+	v.LogProb, v.Cosine = llama.LogProb, cosine(pith.vector, llama.Vector)
 }
 
-func (v *rival) result() Rival {
+func (v *rival) result(workers int) Rival {
 	v.TokensPerSecond, v.WithLogProbs, v.Cores = figureOf(v.rates), figureOf(v.full), figureOf(v.cores)
-	v.Speedup = speedupOf(v.pithOf, v.rates)
+	v.Speedup = speedupOf(v.pith, v.rates)
+	if workers == 1 && len(v.cpu) > 0 {
+		running := speedupOf(v.pithCPU, v.cpu)
+		v.SpeedupRunning = &running
+	}
 	return v.Rival
 }
 
@@ -287,7 +297,7 @@ func (d *driver) run(name string) (driverOutcome, error) {
 func search(d *driver, t *task, job driverJob, o AgainstOptions) (LlamaSettings, error) {
 	best, bestTime := LlamaSettings{}, 0.0
 	try := func(s LlamaSettings) error {
-		took, err := d.try(job, s)
+		took, err := d.try(job, s, bestTime)
 		if err != nil {
 			return err
 		}
@@ -314,9 +324,10 @@ func search(d *driver, t *task, job driverJob, o AgainstOptions) (LlamaSettings,
 	return best, nil
 }
 
-// try prepares a job with these settings, runs it twice and returns the shorter time of decoding.
-func (d *driver) try(job driverJob, s LlamaSettings) (seconds float64, err error) {
-	const name = "trial"
+// try prepares a job with these settings, runs it twice and returns the shorter time of decoding. What is far behind the
+// best time so far, if there is one, runs once.
+func (d *driver) try(job driverJob, s LlamaSettings, best float64) (seconds float64, err error) {
+	const name, farBehind = "trial", 1.5
 	if err := d.ask(driverRequest{Op: "prepare", Name: name, Job: &job, Settings: &s}, nil); err != nil {
 		return 0, err
 	}
@@ -327,6 +338,9 @@ func (d *driver) try(job driverJob, s LlamaSettings) (seconds float64, err error
 		}
 		if seconds == 0 || o.DecodeSeconds < seconds {
 			seconds = o.DecodeSeconds
+		}
+		if best > 0 && seconds > farBehind*best {
+			break
 		}
 	}
 	return seconds, d.ask(driverRequest{Op: "release", Name: name}, nil)
@@ -355,7 +369,7 @@ func candidates(t *task, threads int) []LlamaSettings {
 		add(true, 8, all)
 		add(false, 1, 8, all)
 	default:
-		add(true, 1, 4, all)
+		add(true, 4, all)
 		add(false, 1, all)
 	}
 	return list
@@ -396,13 +410,20 @@ func (c *Comparison) WriteText(w io.Writer) error {
 					with, check = "", fmt.Sprintf("cosine %.4f", v.Cosine)
 				}
 				fmt.Fprintf(t, "llama.cpp %s%s\t%s\t%s\t%.2f\t%s\t%s\n",
-					v.Quant, mark, v.TokensPerSecond.text(0), with, v.Cores.Median, check, v.Speedup.text())
+					v.Quant, mark, v.TokensPerSecond.text(0), with, v.Cores.Median, check, v.speedups())
 			}
 		})
 		p.line("  llama.cpp with %s", job.Against[0].Settings)
 		p.line("")
 	}
 	return p.err
+}
+
+func (v Rival) speedups() string {
+	if v.SpeedupRunning == nil {
+		return v.Speedup.text()
+	}
+	return v.Speedup.text() + "; by processor time " + v.SpeedupRunning.text()
 }
 
 func nats(v float64) string {

@@ -38,7 +38,7 @@ def silent(_level, _text, _data):
 
 
 MODELS = {}  # by path
-STATES = {}  # keys and values of cached segments, by (path, flash attention, tokens)
+STATES = {}  # keys and values of cached segments, by (path, flash attention, streams), then by tokens
 WORK = {}  # prepared jobs by name
 
 
@@ -155,9 +155,11 @@ class Score:
                 inside = everything[at : at + per_context]
                 context = Context(job["model"], sequences=len(inside), batch=self.group * longest, **common)
                 self.contexts.append(context)
-                for slot, i in enumerate(inside):
-                    if self.cached:
-                        self.restore(job["model"], context, slot, i, settings)
+                if self.cached:
+                    streams = 1 if unified else len(inside)
+                    states = segment_states(job["model"], self.cached, settings, streams)
+                    for slot, i in enumerate(inside):
+                        self.restore(context, slot, i, states[tuple(self.cached[i])])
                 slots = {i: slot for slot, i in enumerate(inside)}
                 for start in range(0, len(inside), self.group):
                     self.groups.append((context, [(i, slots[i]) for i in inside[start : start + self.group]]))
@@ -165,9 +167,8 @@ class Score:
             self.close()
             raise
 
-    def restore(self, path, context, slot, i, settings):
-        segment = self.cached[i]
-        state, last = segment_state(path, segment, settings)
+    def restore(self, context, slot, i, known):
+        state, last = known
         if ll.llama_state_seq_set_data(context.ctx, state, len(state), slot) == 0:
             raise RuntimeError("llama.cpp refuses the keys and values of a cached segment")
         row = last.astype(np.float64)
@@ -214,20 +215,26 @@ class Score:
         }
 
 
-def segment_state(path, segment, settings):
-    """Keys and values of a segment and the logits of its last row."""
-    key = (path, settings["flash"], tuple(segment))
-    if key not in STATES:
-        context = Context(
-            path,
-            sequences=1,
-            each=len(segment),
-            batch=len(segment),
-            threads=settings["threads"],
-            ubatch=512,
-            flash=settings["flash"],
-            unified=False,
-        )
+def segment_states(path, segments, settings, streams):
+    """Keys and values of each segment, as a context of so many streams takes them, and the logits of its last row."""
+    key = (path, settings["flash"], streams)
+    states = STATES.setdefault(key, {})
+    missing = {tuple(s) for s in segments} - states.keys()
+    if not missing:
+        return states
+    longest = max(len(s) for s in missing)
+    context = Context(
+        path,
+        sequences=streams,
+        each=longest,
+        batch=longest,
+        threads=settings["threads"],
+        ubatch=512,
+        flash=settings["flash"],
+        unified=False,
+    )
+    for segment in missing:
+        ll.llama_memory_clear(context.memory, False)
         context.fill([(t, i, 0, i == len(segment) - 1) for i, t in enumerate(segment)])
         context.decode()
         last = np.ctypeslib.as_array(ll.llama_get_logits(context.ctx), shape=(context.vocab,)).copy()
@@ -235,9 +242,9 @@ def segment_state(path, segment, settings):
         state = (ctypes.c_uint8 * size)()
         if ll.llama_state_seq_get_data(context.ctx, state, size, 0) != size:
             raise RuntimeError("llama.cpp does not hand out the keys and values of a segment")
-        context.close()
-        STATES[key] = state, last
-    return STATES[key]
+        states[segment] = state, last
+    context.close()
+    return states
 
 
 class Embed:

@@ -3,6 +3,7 @@
 package kernels
 
 //go:generate go run -C _asm . -out ../gemm_amx_amd64.s
+//go:generate go run -C _asm . -emulate -out ../gemm_amx_emulated_amd64.s
 
 // tileConfig sets all eight tiles to 16 rows of 64 bytes (palette 1).
 var tileConfig = func() *[64]byte {
@@ -13,8 +14,8 @@ var tileConfig = func() *[64]byte {
 	return c
 }()
 
-// tileProduct is gemmAMX; tests put an emulation here on machines without tiles.
-var tileProduct = func(a, b *int8, k64 int, c *int32, blocks int) { gemmAMX(tileConfig, a, b, k64, c, blocks) }
+// tileProduct is gemmAMX; tests put gemmAMXEmulated here on machines without tiles.
+var tileProduct = gemmAMX
 
 // packTiles orders the weights [panel of 32][input/64][2 halves][16][16 outputs][4].
 func (w *Matrix) packTiles(q []int8) {
@@ -28,11 +29,11 @@ func (w *Matrix) packTiles(q []int8) {
 }
 
 func (w *Matrix) blocksAMX(dst []float32, ld int, x *Rows, r0, blocks, p, add int) {
-	for i := 0; i < blocks; i += amxBlocks {
-		n := min(amxBlocks, blocks-i)
+	per := max(1, w.tier.callOps()/(1024*w.kp))
+	for i := 0; i < blocks; i += per {
 		r := r0 + i*32
-		tileProduct(&x.q[r*x.kp], &w.q[p*32*w.kp], w.kp/64, &x.tiles[0], n)
-		scaleTiles(&dst[i*32*ld], ld, &x.tiles[0], &x.scale[r], &w.scale[p*32], &w.bias[p*32], n, add)
+		tileProduct(tileConfig, &dst[i*32*ld], ld, &x.q[r*x.kp], &w.q[p*32*w.kp], w.kp/64, &x.tiles[0],
+			&x.scale[r], &w.scale[p*32], &w.bias[p*32], min(per, blocks-i), add)
 	}
 }
 

@@ -11,10 +11,12 @@ func gemmAVX2(dst *float32, ld int, a, b *int8, k16 int, rest *int32, sa, sw, bi
 func gemmVNNI(dst *float32, ld int, a, b *int8, k4 int, sa, sw, bias *float32, sum *int32, blocks, add int)
 
 //go:noescape
-func gemmAMX(cfg *[64]byte, a, b *int8, k64 int, c *int32, blocks int)
+func gemmAMX(cfg *[64]byte, dst *float32, ld int, a, b *int8, k64 int, strip *int32, sa, sw, bias *float32, blocks, add int)
 
 //go:noescape
-func scaleTiles(dst *float32, ld int, c *int32, sa, sw, bias *float32, blocks, add int)
+func gemmAMXEmulated(cfg *[64]byte, dst *float32, ld int, a, b *int8, k64 int, strip *int32, sa, sw, bias *float32, blocks, add int)
+
+func peakAMX(cfg *[64]byte, n int)
 
 //go:noescape
 func quantAMX(x *float32, inv float32, out *int8, n int)

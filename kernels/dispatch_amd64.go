@@ -36,10 +36,14 @@ func (t Tier) lanes() int {
 
 // callOps bounds the multiply-adds of one call into assembly, which the scheduler cannot interrupt: about 20 us.
 func (t Tier) callOps() int {
-	if t == AVX2 {
+	switch t {
+	case AVX2:
 		return 1 << 20
+	case AMX:
+		return 32 << 20
+	default:
+		return 4 << 20
 	}
-	return 4 << 20
 }
 
 func (w *Matrix) pack(q []int8) {
@@ -362,6 +366,9 @@ func peakLoop(t Tier, float bool) float64 {
 	case t == AVX512VNNI:
 		peakVNNI(n)
 		return n * 24 * 128
+	case t == AMX:
+		peakAMX(tileConfig, n/2)
+		return n / 2 * 4 * 32768
 	default:
 		return 0
 	}

@@ -4,19 +4,48 @@
 
 #include "textflag.h"
 
-// func gemmAMX(cfg *[64]byte, a, b *int8, k64 int, c *int32, blocks int)
-// a: [blocks][k/64][2][16 rows][64]; b: [k/64][2][16][16 outputs][4]; c: [blocks][2 row halves][2 output halves][16][16].
-// Tile state lives from the first to the last instruction here: the scheduler never sees it.
-TEXT ·gemmAMX(SB), NOSPLIT, $0-48
+// float32(sum)*row scale*output scale + bias, and what is in dst if K1 is set, for a row of 32 outputs
+#define SCALED(i, dst0, dst1) \
+	VBROADCASTSS (i*4)(R12), Z0; VMULPS Z8, Z0, Z1; VMULPS Z9, Z0, Z2; \
+	VCVTDQ2PS (i*64)(R9), Z3; VCVTDQ2PS (i*64+1024)(R9), Z4; VFMADD213PS Z10, Z1, Z3; VFMADD213PS Z11, Z2, Z4; \
+	VADDPS dst0, Z3, K1, Z3; VADDPS dst1, Z4, K1, Z4; VMOVUPS Z3, dst0; VMOVUPS Z4, dst1
+
+// four rows; after four times four the lower tiles follow
+#define FOURROWS \
+	SCALED(0, (R10), 64(R10)); SCALED(1, (R10)(R11*1), 64(R10)(R11*1)); SCALED(2, (R10)(R11*2), 64(R10)(R11*2)); \
+	SCALED(3, (R10)(R14*1), 64(R10)(R14*1)); \
+	LEAQ (R10)(R11*4), R10; ADDQ $16, R12; ADDQ $256, R9; \
+	DECQ R13; XORL AX, AX; CMPQ R13, $4; SETEQ AX; SHLQ $10, AX; ADDQ AX, R9; TESTQ R13, R13
+
+// func gemmAMX(cfg *[64]byte, dst *float32, ld int, a, b *int8, k64 int, strip *int32, sa, sw, bias *float32, blocks, add int)
+// a: [blocks][k/64][2][16 rows][64]; b: [k/64][2][16][16 outputs][4]; strip: room for the sums of two blocks, each
+// [2 row halves][2 output halves][16][16]. Tile state lives from the first to the last instruction here: the scheduler
+// never sees it.
+TEXT ·gemmAMX(SB), NOSPLIT, $0-96
 	MOVQ cfg+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // LDTILECFG [rax]
-	MOVQ a+8(FP), SI
-	MOVQ c+32(FP), DX
-	MOVQ blocks+40(FP), DI
+	MOVQ dst+8(FP), R10
+	MOVQ ld+16(FP), R11
+	MOVQ a+24(FP), SI
+	MOVQ strip+48(FP), DX
+	MOVQ sa+56(FP), R12
+	MOVQ sw+64(FP), AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	MOVQ bias+72(FP), AX
+	VMOVUPS (AX), Z10
+	VMOVUPS 64(AX), Z11
+	MOVQ add+88(FP), AX
+	NEGQ AX
+	KMOVW AX, K1
+	MOVQ blocks+80(FP), DI
+	SHLQ $2, R11
+	LEAQ (R11)(R11*2), R14
 	MOVQ $64, CX
+	XORL R13, R13 // times four rows of the block before are left
 block:
-	MOVQ b+16(FP), BX
-	MOVQ k64+24(FP), R8
+	MOVQ b+32(FP), BX
+	MOVQ k64+40(FP), R8
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO tmm0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO tmm1
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO tmm2
@@ -30,16 +59,59 @@ loop:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0xac; BYTE $0x0e; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADD tmm5, [rsi+rcx+1024]
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5 // TDPBSSD tmm2, tmm5, tmm6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd // TDPBSSD tmm3, tmm5, tmm7
+	TESTQ R13, R13
+	JZ scaled
+	FOURROWS
+scaled:
 	ADDQ $2048, SI
 	ADDQ $2048, BX
 	DECQ R8
 	JNZ loop
+	TESTQ R13, R13
+	JZ store
+rest:
+	FOURROWS
+	JNZ rest
+store:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x0a // TILESTORED [rdx+rcx+0], tmm0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x0a; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+1024], tmm1
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+2048], tmm2
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x0a; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+3072], tmm3
-	ADDQ $4096, DX
+	MOVQ DX, R9
+	MOVQ strip+48(FP), AX
+	LEAQ 4096(AX), DX
+	CMPQ DX, R9
+	CMOVQEQ AX, DX
+	MOVQ $8, R13
 	DECQ DI
 	JNZ block
+last:
+	FOURROWS
+	JNZ last
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
+	VZEROUPPER
+	RET
+
+// func peakAMX(cfg *[64]byte, n int)
+// n x 4 TDPBSSD of 32,768 operations.
+TEXT ·peakAMX(SB), NOSPLIT, $0-16
+	MOVQ cfg+0(FP), AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // LDTILECFG [rax]
+	MOVQ n+8(FP), CX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd8 // TILEZERO tmm3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xe0 // TILEZERO tmm4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xe8 // TILEZERO tmm5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xf0 // TILEZERO tmm6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xf8 // TILEZERO tmm7
+loop:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4 // TDPBSSD tmm0, tmm4, tmm6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc // TDPBSSD tmm1, tmm4, tmm7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5 // TDPBSSD tmm2, tmm5, tmm6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd // TDPBSSD tmm3, tmm5, tmm7
+	DECQ CX
+	JNZ loop
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	RET

@@ -2,6 +2,8 @@ package kernels
 
 // PeakLoop runs about 10 us of the tier's integer or float arithmetic in registers, without memory, on the calling
 // goroutine and returns how many multiplications and additions that was: timed, it is the limit of the machine's
-// products. It returns 0 where there is nothing to run: on Generic, and for the integers of AMX, whose unit is limited by
-// its tile loads instead.
-func PeakLoop(t Tier, float bool) (ops float64) { return peakLoop(t, float) }
+// products. It returns 0 where there is nothing to run, on Generic.
+func PeakLoop(t Tier, float bool) (ops float64) {
+	t.mustBeSupported()
+	return peakLoop(t, float)
+}

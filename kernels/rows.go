@@ -19,7 +19,7 @@ type Rows struct {
 	spare  []float32 // one tile, for row blocks and panels that are not full
 	strip  []float32 // [stripRows, 2 panels]: products on their way into SwiGLU, GELU or LogProbs
 	acts   []float32 // [stripRows, k]: rows before they are quantised
-	tiles  []int32   // sums of one call on tiles
+	tiles  []int32   // sums of two blocks of 32 rows on their way out of tiles
 	rest   []int32   // AVX2 only: what the product of 4 rows adds to that of q (storePairs)
 	wide   []uint32  // and which pairs of one row are split for it
 	ref    []float32 // [stripRows]: LogProbs' reference logits
@@ -29,9 +29,6 @@ type Rows struct {
 // stripRows is how many rows SwiGLU, GELU and LogProbs take through all panels together: their products stay in the
 // first-level cache and their results in the second. It is a multiple of every tier's row block.
 const stripRows = 96
-
-// amxBlocks is how many blocks of 32 rows one call multiplies: their sums, 4 KiB each, stay in the first-level cache.
-const amxBlocks = 6
 
 // laneSums is how many partial sums LogProbs keeps for a row.
 const laneSums = 16
@@ -48,7 +45,7 @@ func NewRows(t Tier, rows, k int) *Rows {
 	x.strip = aligned[float32](stripRows * 2 * s.panel)
 	x.acts = aligned[float32](min(rp, roundUp(stripRows, s.rows)) * k)
 	if t == AMX {
-		x.tiles = aligned[int32](amxBlocks * 1024)
+		x.tiles = aligned[int32](2 * 1024)
 	}
 	if t == AVX2 {
 		x.rest, x.wide = make([]int32, rp/4*x.restBlock()), make([]uint32, roundUp(k, 32)/32)

@@ -2,6 +2,7 @@ package scoring
 
 import (
 	"context"
+	"sync"
 
 	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/scoring/gguf"
@@ -27,22 +28,49 @@ type layerInt8 struct {
 // maxInnerBlock is the largest Hadamard block before ffn_down: larger ones were no better (KERNELS.md, section 3).
 const maxInnerBlock = 512
 
-func loadInt8(f *gguf.File, s decoderShape, o LMOptions) (decoderWeights, error) {
+func loadInt8(f *gguf.File, s decoderShape, o LMOptions) (*weightsInt8, WeightSource, error) {
 	w := &weightsInt8{
 		decoderShape: s, rotation: newRotation(o.Tier, s.d), layers: make([]layerInt8, s.depth),
 		inner: min(maxInnerBlock, powerOfTwo(s.ffn)),
 	}
 	var err error
 	if w.words, err = f.Matrix("token_embd.weight", s.vocab, s.d); err != nil {
-		return nil, err
+		return nil, WeightSource{}, err
 	}
+	var positions sync.WaitGroup
+	positions.Go(func() { w.rope = kernels.NewRope(s.headDim, s.ropeBase, s.context) })
+	defer positions.Wait()
+	file := openWeightFile(o.CacheDir, f.Data(), o.Tier, o.Workers)
+	if !read(file, w, o.Tier, w.slots()) {
+		if err := w.build(f, o); err != nil {
+			return nil, WeightSource{}, err
+		}
+		write(file, w, o.Tier, w.slots(), o.Workers)
+	}
+	return w, file.source, nil
+}
+
+// slots are the places of all matrices in the order of the pass.
+func (w *weightsInt8) slots() []slot {
+	var slots []slot
+	for i := range w.layers {
+		l := &w.layers[i]
+		slots = append(slots, slot{&l.qkv, w.d + 2*w.kvWidth(), w.d}, slot{&l.o, w.d, w.d},
+			slot{&l.gate, w.ffn, w.d}, slot{&l.up, w.ffn, w.d}, slot{&l.down, w.d, w.ffn})
+	}
+	return append(slots, slot{&w.head, w.vocab, w.d})
+}
+
+// build prepares all matrices from those of the file.
+func (w *weightsInt8) build(f *gguf.File, o LMOptions) error {
+	s := w.decoderShape
 	head, err := f.Matrix(s.headName(), s.vocab, s.d)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	norm, err := f.Matrix("output_norm.weight", s.d)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	fold := norm.F32()
 	// The head is as much work as eight layers: it is quantised in as many parts as there are, each beside a layer.
@@ -64,11 +92,10 @@ func loadInt8(f *gguf.File, s decoderShape, o LMOptions) (decoderWeights, error)
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	w.rope = kernels.NewRope(s.headDim, s.ropeBase, s.context)
 	w.head = kernels.Pack(o.Tier, q, scale, s.vocab, s.d)
-	return w, nil
+	return nil
 }
 
 // prepare folds, rotates, rounds and packs one layer.

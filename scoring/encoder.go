@@ -20,6 +20,8 @@ type EncoderOptions struct {
 	Tier kernels.Tier
 	// Workers is how many packs run at a time; 0 means GOMAXPROCS.
 	Workers int
+	// CacheDir is where the prepared weights of Int8 are kept, as for LMOptions.
+	CacheDir string
 }
 
 // maxEncoderTokens is the length that all-MiniLM-L6-v2 was trained for, [CLS] and [SEP] included; the rest of a text is
@@ -34,6 +36,7 @@ type Encoder struct {
 	options EncoderOptions
 	words   *tokenizer.WordPiece
 	limit   int
+	source  WeightSource
 	// idle holds the passes that no call uses; nil stands for one that is not made yet.
 	idle chan encoderPass
 }
@@ -74,7 +77,7 @@ func LoadEncoder(f *gguf.File, o EncoderOptions) (*Encoder, error) {
 	if o.Precision == F32 {
 		e.weights, err = loadEncoderF32(f, shape, o.Workers)
 	} else {
-		e.weights, err = loadEncoderInt8(f, shape, o)
+		e.weights, e.source, err = loadEncoderInt8(f, shape, o)
 	}
 	vocabulary.Wait()
 	if err = errors.Join(err, vocabularyErr); err != nil {
@@ -141,6 +144,9 @@ func encoderShapeOf(f *gguf.File) (encoderShape, error) {
 	s.vocab = words.Shape[0]
 	return s, nil
 }
+
+// WeightSource says where the prepared weights came from.
+func (e *Encoder) WeightSource() WeightSource { return e.source }
 
 // Dim returns the length of the vectors.
 func (e *Encoder) Dim() int { return e.shape.d }

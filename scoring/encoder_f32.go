@@ -35,7 +35,7 @@ type encoderLayer[M any] struct {
 
 // loadEncoderLayers reads the tables and all layers, making each matrix with build from the
 // middle of its name, such as "attn_q".
-func loadEncoderLayers[M any](f *gguf.File, s encoderShape, workers int, build func(name string, w gguf.Tensor, bias []float32) M) (embeddings, []encoderLayer[M], error) {
+func loadEncoderLayers[M any](f *gguf.File, s encoderShape, workers int, build func(name string, w, bias gguf.Tensor) M) (embeddings, []encoderLayer[M], error) {
 	var e embeddings
 	var err error
 	vector := func(name string, shape ...int) []float32 {
@@ -69,7 +69,7 @@ func loadEncoderLayers[M any](f *gguf.File, s encoderShape, workers int, build f
 	})
 }
 
-func loadEncoderLayer[M any](f *gguf.File, s encoderShape, i int, build func(name string, w gguf.Tensor, bias []float32) M) (encoderLayer[M], error) {
+func loadEncoderLayer[M any](f *gguf.File, s encoderShape, i int, build func(name string, w, bias gguf.Tensor) M) (encoderLayer[M], error) {
 	var l encoderLayer[M]
 	for _, m := range []struct {
 		dst         *M
@@ -91,7 +91,7 @@ func loadEncoderLayer[M any](f *gguf.File, s encoderShape, i int, build func(nam
 		if err != nil {
 			return l, err
 		}
-		*m.dst = build(m.name, weight, bias.F32())
+		*m.dst = build(m.name, weight, bias)
 	}
 	for _, n := range []struct {
 		dst  *layerNorm
@@ -130,8 +130,8 @@ func (e *embeddings) embed(x []float32, ids []int32, ends []int, d int) {
 func loadEncoderF32(f *gguf.File, s encoderShape, workers int) (encoderWeights, error) {
 	w := &encoderF32Weights{encoderShape: s}
 	var err error
-	w.embeddings, w.layers, err = loadEncoderLayers(f, s, workers, func(_ string, weight gguf.Tensor, bias []float32) linearF32 {
-		return linearF32{weight.F32(), bias}
+	w.embeddings, w.layers, err = loadEncoderLayers(f, s, workers, func(_ string, weight, bias gguf.Tensor) linearF32 {
+		return linearF32{weight.F32(), bias.F32()}
 	})
 	return w, err
 }

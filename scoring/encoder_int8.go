@@ -18,10 +18,17 @@ type encoderInt8Weights struct {
 	layers     []encoderLayer[*kernels.Matrix]
 }
 
-func loadEncoderInt8(f *gguf.File, s encoderShape, o EncoderOptions) (encoderWeights, error) {
+func loadEncoderInt8(f *gguf.File, s encoderShape, o EncoderOptions) (*encoderInt8Weights, WeightSource, error) {
 	w := &encoderInt8Weights{encoderShape: s, turn: powerOfTwo(s.d)}
+	file := openWeightFile(o.CacheDir, f.Data(), o.Tier, o.Workers)
+	w.layers = make([]encoderLayer[*kernels.Matrix], s.depth)
+	mapped := read(file, w, o.Tier, w.slots())
+	matrices := w.layers
 	var err error
-	w.embeddings, w.layers, err = loadEncoderLayers(f, s, o.Workers, func(name string, weight gguf.Tensor, bias []float32) *kernels.Matrix {
+	w.embeddings, w.layers, err = loadEncoderLayers(f, s, o.Workers, func(name string, weight, bias gguf.Tensor) *kernels.Matrix {
+		if mapped {
+			return nil
+		}
 		n, k := weight.Shape[0], weight.Shape[1]
 		x := weight.F32()
 		if name != "ffn_down" { // which reads the inner rows
@@ -29,10 +36,34 @@ func loadEncoderInt8(f *gguf.File, s encoderShape, o EncoderOptions) (encoderWei
 		}
 		q, scale := kernels.QuantizeRows(x, n, k)
 		m := kernels.Pack(o.Tier, q, scale, n, k)
-		m.SetBias(bias)
+		m.SetBias(bias.F32())
 		return m
 	})
-	return w, err
+	if err != nil {
+		return nil, WeightSource{}, err
+	}
+	if !mapped {
+		write(file, w, o.Tier, w.slots(), o.Workers)
+		return w, file.source, nil
+	}
+	for i, m := range matrices {
+		l := &w.layers[i]
+		l.q, l.k, l.v, l.o, l.up, l.down = m.q, m.k, m.v, m.o, m.up, m.down
+	}
+	return w, file.source, nil
+}
+
+// slots are the places of all matrices in the order of the pass.
+func (w *encoderInt8Weights) slots() []slot {
+	var slots []slot
+	for i := range w.layers {
+		l := &w.layers[i]
+		for _, m := range []**kernels.Matrix{&l.q, &l.k, &l.v, &l.o} {
+			slots = append(slots, slot{m, w.d, w.d})
+		}
+		slots = append(slots, slot{&l.up, w.ffn, w.d}, slot{&l.down, w.d, w.ffn})
+	}
+	return slots
 }
 
 // encoderInt8 is the production pass.

@@ -43,29 +43,34 @@ func golden[T any](t testing.TB, name string) []T {
 
 // theLM and theEncoder are the embedded models, each loaded once for all tests.
 var (
-	lmF32, lmInt8 = sync.OnceValues(loadLM(scoring.F32)), sync.OnceValues(loadLM(scoring.Int8))
+	lmF32, lmInt8 = sync.OnceValues(loadLM(options(scoring.F32))), sync.OnceValues(loadLM(options(scoring.Int8)))
 	encoders      = map[scoring.Precision]func() (*scoring.Encoder, error){
-		scoring.F32: sync.OnceValues(loadEncoder(scoring.F32)), scoring.Int8: sync.OnceValues(loadEncoder(scoring.Int8)),
+		scoring.F32:  sync.OnceValues(loadEncoder(scoring.EncoderOptions{Precision: scoring.F32, Tier: kernels.Best()})),
+		scoring.Int8: sync.OnceValues(loadEncoder(scoring.EncoderOptions{Tier: kernels.Best()})),
 	}
 )
 
-func loadLM(p scoring.Precision) func() (*scoring.LM, error) {
+func options(p scoring.Precision) scoring.LMOptions {
+	return scoring.LMOptions{Precision: p, Tier: kernels.Best()}
+}
+
+func loadLM(o scoring.LMOptions) func() (*scoring.LM, error) {
 	return func() (*scoring.LM, error) {
 		f, err := gguf.Parse(models.Decoder)
 		if err != nil {
 			return nil, err
 		}
-		return scoring.LoadLM(f, scoring.LMOptions{Precision: p, Tier: kernels.Best()})
+		return scoring.LoadLM(f, o)
 	}
 }
 
-func loadEncoder(p scoring.Precision) func() (*scoring.Encoder, error) {
+func loadEncoder(o scoring.EncoderOptions) func() (*scoring.Encoder, error) {
 	return func() (*scoring.Encoder, error) {
 		f, err := gguf.Parse(models.Encoder)
 		if err != nil {
 			return nil, err
 		}
-		return scoring.LoadEncoder(f, scoring.EncoderOptions{Precision: p, Tier: kernels.Best()})
+		return scoring.LoadEncoder(f, o)
 	}
 }
 

@@ -38,6 +38,9 @@ type LMOptions struct {
 	Tier kernels.Tier
 	// Workers is how many packs run at a time, and so how many cores are used; 0 means GOMAXPROCS.
 	Workers int
+	// CacheDir is where the prepared weights of Int8 are kept from one start to the next, in a file that is mapped into
+	// memory. It is made if it is not there. Empty means that every start prepares them.
+	CacheDir string
 }
 
 // ErrContextLength is wrapped by the errors for sequences longer than the model's context.
@@ -57,6 +60,7 @@ type LM struct {
 	bpe     *tokenizer.BPE
 	chatML  bool
 	ends    []int32 // tokens that end an answer
+	source  WeightSource
 	// idle holds the workers that no call uses. They are made at first use and live as long as the LM.
 	idle chan *worker
 }
@@ -87,7 +91,7 @@ func LoadLM(f *gguf.File, o LMOptions) (*LM, error) {
 	if o.Precision == F32 {
 		lm.weights, err = loadF32(f, shape, o.Workers)
 	} else {
-		lm.weights, err = loadInt8(f, shape, o)
+		lm.weights, lm.source, err = loadInt8(f, shape, o)
 	}
 	vocabulary.Wait()
 	if err = errors.Join(err, vocabularyErr); err != nil {
@@ -123,6 +127,9 @@ func loadBPE(f *gguf.File) (*tokenizer.BPE, error) {
 
 // Tokenizer returns the model's own tokenizer.
 func (lm *LM) Tokenizer() *tokenizer.BPE { return lm.bpe }
+
+// WeightSource says where the prepared weights came from.
+func (lm *LM) WeightSource() WeightSource { return lm.source }
 
 // ContextLength returns the most tokens that the model takes, prefix included.
 func (lm *LM) ContextLength() int { return lm.shape.context }

@@ -3,8 +3,10 @@ package scoring_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
+	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/scoring"
 )
 
@@ -67,11 +69,47 @@ func BenchmarkGenerate(b *testing.B) {
 	b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")
 }
 
-// BenchmarkLoad loads the embedded decoder.
-func BenchmarkLoad(b *testing.B) {
-	for b.Loop() {
-		if _, err := loadLM(scoring.Int8)(); err != nil {
-			b.Fatal(err)
+// BenchmarkFirstScore loads an embedded model and takes 32 tokens through it: without a cache directory, with an empty one,
+// and with one that holds the prepared weights.
+func BenchmarkFirstScore(b *testing.B) {
+	s := scoring.Sequence{Tokens: vocabulary(rand.New(rand.NewPCG(1, 1)), 32), From: 1}
+	models := map[string]func(dir string) error{
+		"decoder": func(dir string) error {
+			lm, err := loadLM(scoring.LMOptions{Tier: kernels.Best(), CacheDir: dir})()
+			if err != nil {
+				return err
+			}
+			_, err = lm.LogProbs(b.Context(), []scoring.Sequence{s})
+			return err
+		},
+		"encoder": func(dir string) error {
+			e, err := loadEncoder(scoring.EncoderOptions{Tier: kernels.Best(), CacheDir: dir})()
+			if err != nil {
+				return err
+			}
+			_, err = e.Embed(b.Context(), []string{strings.Repeat("word ", 30)})
+			return err
+		},
+	}
+	for name, score := range models {
+		for _, state := range []string{"none", "empty", "filled"} {
+			b.Run("model="+name+"/cache="+state, func(b *testing.B) {
+				dir := ""
+				if state == "filled" {
+					dir = b.TempDir()
+					if err := score(dir); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for b.Loop() {
+					if state == "empty" {
+						dir = b.TempDir()
+					}
+					if err := score(dir); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
 	}
 }

@@ -101,9 +101,13 @@ type File struct {
 	// Tensors in file order, names unique.
 	Tensors []Tensor
 
+	data  string
 	keys  map[string]int
 	names map[string]int
 }
+
+// Data returns the whole file.
+func (f *File) Data() string { return f.data }
 
 // Open reads and parses the file at path.
 func Open(path string) (*File, error) {
@@ -121,7 +125,7 @@ func Open(path string) (*File, error) {
 // Parse parses a GGUF file held in memory. The File refers to data and copies none of it.
 func Parse(data string) (*File, error) {
 	r := reader{data: data}
-	f := &File{Alignment: defaultAlignment}
+	f := &File{Alignment: defaultAlignment, data: data}
 	if !strings.HasPrefix(data, magic) {
 		return nil, fmt.Errorf("gguf: starts with %q, want %q", data[:min(len(data), len(magic))], magic)
 	}

@@ -4,6 +4,8 @@ package kernels
 
 //go:generate go run -C _asm . -out ../gemm_amx_amd64.s
 //go:generate go run -C _asm . -emulate -out ../gemm_amx_emulated_amd64.s
+//go:generate go run -C _asm . -what attention -out ../attention_amx_amd64.s
+//go:generate go run -C _asm . -what attention -emulate -out ../attention_amx_emulated_amd64.s
 
 // tileConfig sets all eight tiles to 16 rows of 64 bytes (palette 1).
 var tileConfig = func() *[64]byte {

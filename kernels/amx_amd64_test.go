@@ -11,5 +11,5 @@ func init() {
 	}
 	amxReady = func() bool { return true }
 	amxEmulated = true
-	tileProduct = gemmAMXEmulated
+	tileProduct, attendProduct = gemmAMXEmulated, attendAMXEmulated
 }

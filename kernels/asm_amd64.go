@@ -16,6 +16,15 @@ func gemmAMX(cfg *[64]byte, dst *float32, ld int, a, b *int8, k64 int, strip *in
 //go:noescape
 func gemmAMXEmulated(cfg *[64]byte, dst *float32, ld int, a, b *int8, k64 int, strip *int32, sa, sw, bias *float32, blocks, add int)
 
+//go:noescape
+func attendAMX(cfg *[64]byte, t *attentionTile, key0, keys, all int)
+
+//go:noescape
+func attendAMXEmulated(cfg *[64]byte, t *attentionTile, key0, keys, all int)
+
+//go:noescape
+func halvesAVX512(dst *BF16, ld int, src *float32, rows int)
+
 func peakAMX(cfg *[64]byte, n int)
 
 //go:noescape

@@ -23,6 +23,16 @@ type Attention struct {
 	tile attentionTile
 	keys []float32 // [tokens, Dim]: all keys of one head
 	vals []float32 // [tokens, Dim]
+	half halfKeys
+}
+
+// halfKeys is one head's keys for attention on tiles, in bfloat16, and what it takes to lay them out.
+type halfKeys struct {
+	keys  []BF16        // [tokens, Dim]
+	vals  []BF16        // [Dim, room]
+	rows  []BF16        // [32, Dim]: queries or values before they are turned
+	turn  attentionTile // turns rows, a pair of values being one
+	turnV []float32     // [Dim/2, 32]: pairs of values
 }
 
 // attentionTile is what the assembly works on: a lane holds one query of one of the heads that share keys, so that all
@@ -40,6 +50,14 @@ type attentionTile struct {
 	fix   []float32 // [lanes]: factor of what was summed before this block
 	lanes int
 	dim   int
+
+	// On tiles, in bfloat16; pairs of dimensions or keys are next to each other.
+	q16  []float32 // [dim/2, lanes]: pairs
+	p16  []float32 // [keyBlock/2, lanes]: pairs
+	k16  []BF16    // [keys, dim]
+	v16  []BF16    // [dim, room], keys of the block first
+	room int       // 0 where tiles are not used
+
 	scale float32 // of the scores, 1/sqrt(dim)
 	log2  float32 // the same times log2(e)
 }
@@ -58,7 +76,7 @@ func NewAttention(o AttentionOptions) *Attention {
 	check(o.Dim > 0 && o.Dim%16 == 0, "NewAttention: head size %d", o.Dim)
 	lanes := tileLanes(o.Tier)
 	scale := 1 / math.Sqrt(float64(o.Dim))
-	return &Attention{
+	a := &Attention{
 		AttentionOptions: o,
 		tile: attentionTile{
 			q: aligned[float32](o.Dim * lanes), p: aligned[float32](keyBlock * lanes), o: aligned[float32](o.Dim * lanes),
@@ -67,6 +85,8 @@ func NewAttention(o AttentionOptions) *Attention {
 			lanes: lanes, dim: o.Dim, scale: float32(scale), log2: float32(scale * math.Log2E),
 		},
 	}
+	a.newTiles()
+	return a
 }
 
 // Attend writes out = softmax(q kᵀ/sqrt(dim)) v for n queries of one sequence whose keys are those of all spans, one
@@ -88,9 +108,6 @@ func Attend[T float32 | BF16](a *Attention, out []float32, ldo int, q []float32,
 	}
 	check(n <= total, "Attend: %d queries over %d keys", n, total)
 	check(len(q) >= (n-1)*ldq+a.Heads*a.Dim && len(out) >= (n-1)*ldo+a.Heads*a.Dim, "Attend: %d values in, %d out for %d queries", len(q), len(out), n)
-	if room := roundUp(total, keyGroup) * a.Dim; len(a.keys) < room {
-		a.keys, a.vals = aligned[float32](room), aligned[float32](room)
-	}
 	group := a.Heads / a.KVHeads
 	for h := range a.KVHeads {
 		load(a, h, total, spans)
@@ -102,7 +119,14 @@ func Attend[T float32 | BF16](a *Attention, out []float32, ldo int, q []float32,
 
 // load brings all keys and values of head h into keys and vals, followed by zeros up to a whole group.
 func load[T float32 | BF16](a *Attention, h, total int, spans []KV[T]) {
+	if half, ok := any(spans).([]KV[BF16]); ok && a.loadTiles(h, total, half) {
+		return
+	}
 	d, width := a.Dim, a.KVHeads*a.Dim
+	a.tile.room = 0
+	if room := roundUp(total, keyGroup) * d; len(a.keys) < room {
+		a.keys, a.vals = aligned[float32](room), aligned[float32](room)
+	}
 	at := 0
 	for _, s := range spans {
 		if s.Len > 0 {
@@ -134,10 +158,18 @@ func (a *Attention) mix(out []float32, ldo int, q []float32, ldq, h, first, lane
 			}
 		}
 	}
-	gather(a.Tier, t, q)
+	if t.room > 0 {
+		a.gatherTiles(q)
+	} else {
+		gather(a.Tier, t, q)
+	}
 	clear(t.o)
 	all, last := int(t.limit[0]), int(t.limit[t.lanes-1])
 	for k0 := 0; k0 < last; k0 += keyBlock {
+		if t.room > 0 {
+			a.attendTiles(k0, min(keyBlock, last-k0), max(0, all-k0))
+			continue
+		}
 		keys := roundUp(min(keyBlock, last-k0), keyGroup)
 		t.k, t.v = a.keys[k0*d:(k0+keys)*d], a.vals[k0*d:(k0+keys)*d]
 		attendTile(a.Tier, t, k0, keys, max(0, all-k0))

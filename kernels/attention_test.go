@@ -135,3 +135,44 @@ func TestAttendExtremeScores(t *testing.T) {
 		near(t, "the row after NaN", float64(out[6*dim]), 6, 1e-5)
 	})
 }
+
+// Keys and values as they are cached. Tiles round queries and exponentials to bfloat16 too, 2^-9 each at most, which moves
+// a result by a small part of the values' spread; other tiers have no rounding but their own.
+func TestAttendOnHalvesMatchesFloat64(t *testing.T) {
+	eachTier(t, func(t *testing.T, tier Tier) {
+		r := newRand(32)
+		for _, c := range []attCase{
+			{1, 0, 3, 1, 64, true},
+			{5, 0, 2, 1, 32, true},
+			{20, 13, 3, 1, 64, true},
+			{40, 0, 4, 4, 32, false},
+			{32, 250, 9, 3, 64, true},
+			{130, 1, 2, 2, 96, true},
+			{33, 300, 6, 2, 48, true},
+		} {
+			a := NewAttention(AttentionOptions{Tier: tier, Heads: c.heads, KVHeads: c.kv, Dim: c.dim, Causal: c.causal})
+			total, width, d := c.prefix+c.n, c.kv*c.dim, c.heads*c.dim
+			q := normals(r, c.n*d)
+			k16, v16 := make([]BF16, total*width), make([]BF16, total*width)
+			ToBF16(tier, k16, normals(r, len(k16)))
+			ToBF16(tier, v16, normals(r, len(v16)))
+			k, v := make([]float32, len(k16)), make([]float32, len(v16))
+			for i := range k {
+				k[i], v[i] = k16[i].Float32(), v16[i].Float32()
+			}
+			out := make([]float32, len(q))
+			bound := 2e-5
+			if tier == AMX && c.dim%32 == 0 {
+				bound = 2e-2
+			}
+			first, second := KV[BF16]{c.prefix, k16, v16}, KV[BF16]{c.n, k16[c.prefix*width:], v16[c.prefix*width:]}
+			Attend(a, out, d, q, d, c.n, first, second)
+			if n := testing.AllocsPerRun(3, func() { Attend(a, out, d, q, d, c.n, first, second) }); n != 0 {
+				t.Fatalf("%+v: allocates %v times once its memory is there", c, n)
+			}
+			for i, want := range slowAttention(c, q, d, k, v) {
+				near(t, fmt.Sprintf("%+v [%d,%d]", c, i/d, i%d), float64(out[i]), want, bound)
+			}
+		}
+	})
+}

@@ -199,7 +199,7 @@ func sumSquaresMaxGeneric(x []float32) (ss, amax float32) {
 func layerNormGeneric(x, weight, bias []float32, eps float32) { LayerNorm(x, x, weight, bias, 1, eps) }
 
 // aligned returns n zero values that start at a 64-byte boundary, so that no vector load crosses a cache line.
-func aligned[T int8 | int32 | float32](n int) []T {
+func aligned[T int8 | int32 | float32 | BF16](n int) []T {
 	var z T
 	size := int(unsafe.Sizeof(z))
 	buf := make([]T, n+64/size)

@@ -33,6 +33,31 @@ loop:
 	VZEROUPPER
 	RET
 
+// func halvesAVX512(dst *BF16, ld int, src *float32, rows int)
+// The lower halves of the 32 numbers of row r of src become row 2r of dst, the upper halves row 2r+1; rows of dst are ld
+// apart.
+TEXT ·halvesAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ ld+8(FP), R8
+	MOVQ src+16(FP), SI
+	MOVQ rows+24(FP), CX
+	SHLQ $1, R8
+loop:
+	VMOVDQU32 (SI), Z0
+	VMOVDQU32 64(SI), Z1
+	VPMOVDW Z0, (DI)
+	VPMOVDW Z1, 32(DI)
+	VPSRLD $16, Z0, Z0
+	VPSRLD $16, Z1, Z1
+	VPMOVDW Z0, (DI)(R8*1)
+	VPMOVDW Z1, 32(DI)(R8*1)
+	ADDQ $128, SI
+	LEAQ (DI)(R8*2), DI
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
 // func xcr0() uint32
 // The state components that the operating system saves (XGETBV with ECX = 0), lower half.
 TEXT ·xcr0(SB), NOSPLIT, $0-4

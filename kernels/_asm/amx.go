@@ -1,7 +1,7 @@
 package main
 
-// The tile instructions. Tiles are 16 rows of 64 bytes, rows in memory always follow one another (cx holds 64), and the
-// emulation keeps tile t at t*1024(SP). It clobbers ax and vectors 16 to 31.
+// The tile instructions. Tiles are 16 rows of 64 bytes; a register holds the distance of their rows in memory. The
+// emulation keeps tile t at t*1024(SP). It clobbers ax and vectors 16 to 23.
 
 func (w *writer) ldtilecfg(base reg) {
 	if !w.emulate {
@@ -26,27 +26,31 @@ func (w *writer) tilezero(t int) {
 	}
 }
 
-func (w *writer) tileloadd(t int, base reg, disp int) {
+func (w *writer) tileloadd(t int, base, stride reg, disp int) {
 	if !w.emulate {
-		code := append(vex(f2, t, int(cx), int(base), 0), 0x4b)
-		w.bytes(append(code, memory(t, base, cx, disp)...), "TILELOADD tmm%d, [%s+%s+%d]", t, base, cx, disp)
+		code := append(vex(f2, t, int(stride), int(base), 0), 0x4b)
+		w.bytes(append(code, memory(t, base, stride, disp)...), "TILELOADD tmm%d, [%s+%s+%d]", t, base, stride, disp)
 		return
 	}
+	w.ins("LEAQ %d(%s), AX", disp, base.plan9())
 	for r := range 16 {
-		w.ins("VMOVDQU64 %d(%s), Z16", disp+r*64, base.plan9())
+		w.ins("VMOVDQU64 (AX), Z16")
 		w.ins("VMOVDQU64 Z16, %d(SP)", t*1024+r*64)
+		w.ins("ADDQ %s, AX", stride.plan9())
 	}
 }
 
-func (w *writer) tilestored(t int, base reg, disp int) {
+func (w *writer) tilestored(t int, base, stride reg, disp int) {
 	if !w.emulate {
-		code := append(vex(f3, t, int(cx), int(base), 0), 0x4b)
-		w.bytes(append(code, memory(t, base, cx, disp)...), "TILESTORED [%s+%s+%d], tmm%d", base, cx, disp, t)
+		code := append(vex(f3, t, int(stride), int(base), 0), 0x4b)
+		w.bytes(append(code, memory(t, base, stride, disp)...), "TILESTORED [%s+%s+%d], tmm%d", base, stride, disp, t)
 		return
 	}
+	w.ins("LEAQ %d(%s), AX", disp, base.plan9())
 	for r := range 16 {
 		w.ins("VMOVDQU64 %d(SP), Z16", t*1024+r*64)
-		w.ins("VMOVDQU64 Z16, %d(%s)", disp+r*64, base.plan9())
+		w.ins("VMOVDQU64 Z16, (AX)")
+		w.ins("ADDQ %s, AX", stride.plan9())
 	}
 }
 
@@ -57,10 +61,9 @@ func (w *writer) tdpbssd(c, a, b int) {
 		w.bytes(append(vex(f2, c, 0, a, b), 0x5e, byte(0xc0|c<<3|a)), "TDPBSSD tmm%d, tmm%d, tmm%d", c, a, b)
 		return
 	}
+	w.ins("MOVL $0x80808080, AX")
+	w.ins("VPBROADCASTD AX, Z19")
 	w.eachRow(func() {
-		w.ins("MOVL $0x80808080, CX")
-		w.ins("VPBROADCASTD CX, Z19")
-		w.ins("MOVQ $64, CX")
 		w.ins("VMOVDQU32 %d(SP)(AX*1), Z16", c*1024)
 		w.ins("VPXORD Z17, Z17, Z17")
 		for k := range 16 {
@@ -71,6 +74,30 @@ func (w *writer) tdpbssd(c, a, b int) {
 		}
 		w.ins("VPSUBD Z17, Z16, Z16")
 		w.ins("VMOVDQU32 Z16, %d(SP)(AX*1)", c*1024)
+	})
+}
+
+// tdpbf16ps adds to tile c, of float32, the products of the bfloat16 pairs of tile a, by rows, and tile b, by pairs of rows.
+func (w *writer) tdpbf16ps(c, a, b int) {
+	if !w.emulate {
+		w.bytes(append(vex(f3, c, 0, a, b), 0x5c, byte(0xc0|c<<3|a)), "TDPBF16PS tmm%d, tmm%d, tmm%d", c, a, b)
+		return
+	}
+	w.ins("MOVL $0xffff0000, AX")
+	w.ins("VPBROADCASTD AX, Z19")
+	w.eachRow(func() {
+		w.ins("VMOVUPS %d(SP)(AX*1), Z16", c*1024)
+		for k := range 16 {
+			w.ins("VPBROADCASTD %d(SP)(AX*1), Z17", a*1024+k*4)
+			w.ins("VMOVDQU32 %d(SP), Z18", b*1024+k*64)
+			w.ins("VPSLLD $16, Z17, Z20")
+			w.ins("VPSLLD $16, Z18, Z21")
+			w.ins("VFMADD231PS Z20, Z21, Z16")
+			w.ins("VPANDD Z19, Z17, Z17")
+			w.ins("VPANDD Z19, Z18, Z18")
+			w.ins("VFMADD231PS Z17, Z18, Z16")
+		}
+		w.ins("VMOVUPS Z16, %d(SP)(AX*1)", c*1024)
 	})
 }
 
@@ -152,12 +179,12 @@ func gemm(w *writer) {
 		w.tilezero(t)
 	}
 	w.line("loop:")
-	w.tileloadd(6, bx, 0)
-	w.tileloadd(4, si, 0)
-	w.tileloadd(7, bx, 1024)
+	w.tileloadd(6, bx, cx, 0)
+	w.tileloadd(4, si, cx, 0)
+	w.tileloadd(7, bx, cx, 1024)
 	w.tdpbssd(0, 4, 6)
 	w.tdpbssd(1, 4, 7)
-	w.tileloadd(5, si, 1024)
+	w.tileloadd(5, si, cx, 1024)
 	w.tdpbssd(2, 5, 6)
 	w.tdpbssd(3, 5, 7)
 	w.ins("TESTQ R13, R13")
@@ -175,7 +202,7 @@ func gemm(w *writer) {
 	w.ins("JNZ rest")
 	w.line("store:")
 	for t := range 4 {
-		w.tilestored(t, dx, t*1024)
+		w.tilestored(t, dx, cx, t*1024)
 	}
 	w.ins("MOVQ DX, R9")
 	w.ins("MOVQ strip+48(FP), AX")

@@ -82,7 +82,7 @@ func (w *Matrix) blocks(dst []float32, ld int, x *Rows, r0, blocks, p int, add b
 	for i := 0; i < blocks; i += per {
 		n := min(per, blocks-i)
 		r := r0 + i*s.rows
-		d, a, sa := &dst[i*s.rows*ld], &x.q[r*x.kp*s.stride], &x.scale[r]
+		d, a, sa := &dst[i*s.rows*ld], &x.q[r*x.kp], &x.scale[r]
 		if w.tier == AVX2 {
 			gemmAVX2(d, ld, a, b, w.kp/16, &x.rest[r/4*x.restBlock()], sa, sw, bias, n, flag)
 		} else {

@@ -40,7 +40,7 @@ func NewRows(t Tier, rows, k int) *Rows {
 	s := t.shape()
 	x := &Rows{tier: t, shape: s, cap: rows, k: k, kp: roundUp(k, s.group)}
 	rp := roundUp(rows, s.rows)
-	x.q, x.scale = aligned[int8](rp*x.kp*s.stride), aligned[float32](rp)
+	x.q, x.scale = aligned[int8](rp*x.kp), aligned[float32](rp)
 	x.spare = aligned[float32](s.rows * s.panel)
 	x.strip = aligned[float32](stripRows * 2 * s.panel)
 	x.acts = aligned[float32](min(rp, roundUp(stripRows, s.rows)) * k)

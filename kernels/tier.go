@@ -74,10 +74,9 @@ func Supported() []Tier {
 
 // shape is how a tier lays out an integer product.
 type shape struct {
-	rows   int // activations of this many rows are interleaved
-	panel  int // outputs computed together
-	group  int // inputs are padded with zeros to a multiple of this
-	stride int // bytes per activation value
+	rows  int // activations of this many rows are taken together
+	panel int // outputs computed together
+	group int // inputs are padded with zeros to a multiple of this
 
 	unsigned bool // activations are stored as value + 128, which each output's sum of weights takes out again
 }
@@ -85,13 +84,13 @@ type shape struct {
 func (t Tier) shape() shape {
 	switch t {
 	case AVX2:
-		return shape{rows: 4, panel: 16, group: 16, stride: 1}
+		return shape{rows: 4, panel: 16, group: 16}
 	case AVX512VNNI:
-		return shape{rows: 6, panel: 64, group: 4, stride: 1, unsigned: true}
+		return shape{rows: 6, panel: 64, group: 4, unsigned: true}
 	case AMX:
-		return shape{rows: 32, panel: 32, group: 64, stride: 1}
+		return shape{rows: 32, panel: 32, group: 64}
 	default:
-		return shape{rows: 1, panel: 16, group: 4, stride: 1}
+		return shape{rows: 1, panel: 16, group: 4}
 	}
 }
 

@@ -10,6 +10,6 @@ func init() {
 		return
 	}
 	amxReady = func() bool { return true }
-	amxEmulated = true
+	emulated[AMX] = true
 	tileProduct, attendProduct = gemmAMXEmulated, attendAMXEmulated
 }

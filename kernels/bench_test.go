@@ -3,16 +3,13 @@ package kernels
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
 
 func realTiers() []Tier {
-	ts := Supported()
-	if amxEmulated {
-		ts = ts[:len(ts)-1]
-	}
-	return ts
+	return slices.DeleteFunc(Supported(), func(t Tier) bool { return emulated[t] })
 }
 
 // timed runs f until the benchmark ends and returns the processor time of one call in seconds.

@@ -13,6 +13,8 @@ func supported(t Tier) bool {
 	switch t {
 	case AVX2:
 		return hasAVX2
+	case AVXVNNI:
+		return hasAVXVNNI
 	case AVX512VNNI:
 		return hasVNNI
 	case AMX:
@@ -27,7 +29,7 @@ func (t Tier) lanes() int {
 	switch t {
 	case Generic:
 		return 1
-	case AVX2:
+	case AVX2, AVXVNNI:
 		return 8
 	default:
 		return 16
@@ -39,6 +41,8 @@ func (t Tier) callOps() int {
 	switch t {
 	case AVX2:
 		return 1 << 20
+	case AVXVNNI:
+		return 2 << 20
 	case AMX:
 		return 32 << 20
 	default:
@@ -53,7 +57,7 @@ func (w *Matrix) pack(q []int8) {
 		for i := range w.q {
 			w.q[i] += 127 // as an unsigned byte
 		}
-	case AVX512VNNI:
+	case AVXVNNI, AVX512VNNI:
 		w.packPanels(q)
 	case AMX:
 		w.packTiles(q)
@@ -83,9 +87,12 @@ func (w *Matrix) blocks(dst []float32, ld int, x *Rows, r0, blocks, p int, add b
 		n := min(per, blocks-i)
 		r := r0 + i*s.rows
 		d, a, sa := &dst[i*s.rows*ld], &x.q[r*x.kp], &x.scale[r]
-		if w.tier == AVX2 {
+		switch w.tier {
+		case AVX2:
 			gemmAVX2(d, ld, a, b, w.kp/16, &x.rest[r/4*x.restBlock()], sa, sw, bias, n, flag)
-		} else {
+		case AVXVNNI:
+			vnni256Product(d, ld, a, b, w.kp/16, sa, sw, bias, &w.sum[c], n, flag)
+		default:
 			gemmVNNI(d, ld, a, b, w.kp/4, sa, sw, bias, &w.sum[c], n, flag)
 		}
 	}
@@ -100,6 +107,10 @@ func (x *Rows) store(r int, row []float32, inv float32) {
 	}
 	if x.tier == AVX2 {
 		x.storePairs(r, row, inv)
+		return
+	}
+	if x.tier == AVXVNNI {
+		x.storeUnsigned(r, row, inv)
 		return
 	}
 	if x.tier == AMX {
@@ -168,7 +179,7 @@ func swiGLU(t Tier, dst []float32, ldd int, gate, up []float32, lds, cols, rows 
 	whole := cols &^ (t.lanes() - 1)
 	switch {
 	case whole == 0 || rows == 0:
-	case t == AVX2:
+	case t.lanes() == 8:
 		swiGLUAVX2(&dst[0], ldd, &gate[0], &up[0], lds, whole, rows)
 	default:
 		swiGLUAVX512(&dst[0], ldd, &gate[0], &up[0], lds, whole, rows)
@@ -180,7 +191,7 @@ func swiGLU(t Tier, dst []float32, ldd int, gate, up []float32, lds, cols, rows 
 		var g, u [16]float32
 		copy(g[:], gate[r*lds+whole:r*lds+cols])
 		copy(u[:], up[r*lds+whole:r*lds+cols])
-		if t == AVX2 {
+		if t.lanes() == 8 {
 			swiGLUAVX2(&g[0], 8, &g[0], &u[0], 8, 8, 1)
 		} else {
 			swiGLUAVX512(&g[0], 16, &g[0], &u[0], 16, 16, 1)
@@ -198,7 +209,7 @@ func gelu(t Tier, x []float32, ld, cols, rows int) {
 	whole := cols &^ (lanes - 1)
 	switch {
 	case whole == 0 || rows == 0:
-	case t == AVX2:
+	case lanes == 8:
 		geluAVX2(&x[0], ld, whole, rows)
 	default:
 		geluAVX512(&x[0], ld, whole, rows)
@@ -209,7 +220,7 @@ func gelu(t Tier, x []float32, ld, cols, rows int) {
 	for r := range rows {
 		var b [16]float32
 		copy(b[:], x[r*ld+whole:r*ld+cols])
-		if t == AVX2 {
+		if lanes == 8 {
 			geluAVX2(&b[0], 8, 8, 1)
 		} else {
 			geluAVX512(&b[0], 16, 16, 1)
@@ -223,7 +234,7 @@ func walshHadamard(t Tier, x []float32) {
 		walshHadamardGeneric(x, 1)
 		return
 	}
-	if t > AVX2 && len(x) == 512 {
+	if t.lanes() == 16 && len(x) == 512 {
 		hadamard512AVX512(&x[0], len(x))
 		return
 	}
@@ -294,10 +305,10 @@ func layerNorm(t Tier, x, weight, bias []float32, eps float32) {
 }
 
 func expSums(t Tier, sums, logits []float32, width int, ref []float32, rows int) int {
-	switch t {
-	case Generic:
+	switch t.lanes() {
+	case 1:
 		return expSumsGeneric(sums, logits, width, ref, rows)
-	case AVX2:
+	case 8:
 		return expSumsAVX2(&sums[0], &logits[0], width, &ref[0], farAbove, rows)
 	default:
 		return expSumsAVX512(&sums[0], &logits[0], width, &ref[0], farAbove, rows)
@@ -354,12 +365,15 @@ func attendTile(t Tier, a *attentionTile, key0, keys, all int) {
 func peakLoop(t Tier, float bool) float64 {
 	const n = 1000
 	switch {
-	case t == AVX2 && float:
+	case t.lanes() == 8 && float:
 		peakFMA256(n)
 		return n * 12 * 16
 	case t == AVX2:
 		peakAVX2(n)
 		return n * 8 * 128
+	case t == AVXVNNI:
+		peakAVXVNNI(n)
+		return n * 12 * 64
 	case t >= AVX512VNNI && float:
 		peakFMA512(n)
 		return n * 12 * 32

@@ -2,16 +2,6 @@
 
 package kernels
 
-func supported(Tier) bool { return false }
-
-func (w *Matrix) pack(q []int8) { w.packGeneric(q) }
-
-func (w *Matrix) blocks(dst []float32, ld int, x *Rows, r0, blocks, p int, add bool) {
-	w.blocksGeneric(dst, ld, x, r0, blocks, p, add)
-}
-
-func (x *Rows) store(r int, row []float32, inv float32) { x.storeGeneric(r, row, inv) }
-
 func dot(_ Tier, a, b []float32) float32 { return dotGeneric(a, b) }
 
 func matMul(_ Tier, y, x, w []float32, m, n, k int) { matMulGeneric(y, x, w, m, n, k) }
@@ -60,5 +50,3 @@ func (a *Attention) loadTiles(int, int, []KV[BF16]) bool { return false }
 func (a *Attention) gatherTiles([]float32) {}
 
 func (a *Attention) attendTiles(int, int, int) {}
-
-func peakLoop(Tier, bool) float64 { return 0 }

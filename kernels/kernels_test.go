@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// amxEmulated is set where the tile instructions are emulated.
-var amxEmulated bool
+// emulated is set for the tiers whose instructions are emulated.
+var emulated [AMX + 1]bool
 
 // eachTier runs a test once for every tier of this machine; generic is always one of them.
 func eachTier(t *testing.T, f func(t *testing.T, tier Tier)) {
 	t.Helper()
 	for _, tier := range Supported() {
 		name := tier.String()
-		if tier == AMX && amxEmulated {
+		if emulated[tier] {
 			name += "-emulated"
 		}
 		t.Run(name, func(t *testing.T) { f(t, tier) })

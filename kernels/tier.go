@@ -17,18 +17,22 @@ import (
 	"strings"
 )
 
-// Tier names a set of CPU instructions that the kernels are written for. A higher value is a faster tier.
+// Tier names a set of CPU instructions that the kernels are written for. Of the tiers that one machine supports a higher
+// value is a faster tier.
 type Tier uint8
 
-// The tiers. Generic is plain Go and runs everywhere.
+// The tiers. Generic is plain Go and runs everywhere; AMX is the last.
 const (
 	Generic    Tier = iota
+	NEONDot         // arm64 SDOT; the element-wise steps are plain Go, and results are those of Generic to the bit
+	NEONI8MM        // arm64 SMMLA, the same otherwise
 	AVX2            // 256-bit integers, FMA
+	AVXVNNI         // 256-bit VPDPBUSD, with AVX2 for the rest
 	AVX512VNNI      // 512-bit VPDPBUSD
 	AMX             // int8 tiles, with AVX512VNNI for the rest
 )
 
-var tierNames = [...]string{"generic", "avx2", "avx512-vnni", "amx"}
+var tierNames = [...]string{"generic", "neon-dotprod", "neon-i8mm", "avx2", "avx-vnni", "avx512-vnni", "amx"}
 
 // String returns the name that [ParseTier] accepts.
 func (t Tier) String() string {
@@ -83,8 +87,12 @@ type shape struct {
 
 func (t Tier) shape() shape {
 	switch t {
+	case NEONDot, NEONI8MM:
+		return shape{rows: 6, panel: 16, group: 8}
 	case AVX2:
 		return shape{rows: 4, panel: 16, group: 16}
+	case AVXVNNI:
+		return shape{rows: 6, panel: 16, group: 16, unsigned: true}
 	case AVX512VNNI:
 		return shape{rows: 6, panel: 64, group: 4, unsigned: true}
 	case AMX:

@@ -24,7 +24,7 @@ type benchScoreCommand struct {
 	JSON    bool   `name:"json" help:"Print JSON."`
 	Quiet   bool   `help:"No progress on standard error."`
 
-	Against string   `enum:",llama-cpp" default:"" help:"Run the same jobs in turns with llama.cpp: llama-cpp.."`
+	Against string   `enum:",llama-cpp" default:"" help:"Run the same jobs in turns with another engine; there is llama-cpp, whose Python package must be installed."`
 	Python  string   `default:"python3" placeholder:"PATH" help:"Python interpreter that has the package."`
 	Dir     string   `placeholder:"DIR" help:"Folder for the model files that llama.cpp reads, kept for the next time; a temporary one if empty."`
 	Quant   []string `default:"Q8_0,Q4_0,Q4_1" placeholder:"TYPE,…" help:"Weights that llama.cpp runs; Q4_1 is the embedded file, its own quantiser makes the others."`

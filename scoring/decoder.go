@@ -23,8 +23,8 @@ func (s decoderShape) kvWidth() int { return s.kvHeads * s.headDim }
 // pass takes packs through a decoder on one goroutine, in buffers of its own. It has two implementations: decoderF32,
 // which is plain and exact and serves as oracle, and decoderInt8, which is fast.
 type pass interface {
-	// layers embeds the tokens of parts and takes them through all layers. It leaves their rows in stream, appends keys
-	// and values to each part's own cache where it has one, and checks ctx between layers.
+	// layers embeds the tokens of parts and takes them through all layers. It leaves their rows in stream, puts keys and
+	// values where each part says, and checks ctx between layers. It fails with ctx's error, or with errBefore.
 	layers(ctx context.Context, parts []part) error
 	// stream is the residual stream [rows of the pack, d] that layers left.
 	stream() []float32
@@ -32,19 +32,6 @@ type pass interface {
 	logProbs(dst, x []float32, targets []int32)
 	// argmax returns the most probable token after the hidden state x [d], the lowest id of equals.
 	argmax(x []float32) int32
-}
-
-// part is a run of one sequence's tokens that goes through the network in one pack.
-type part struct {
-	tokens []int32
-	row    int  // of its first token in the pack
-	kv     *KV  // of the tokens before, which its tokens attend to besides each other; nil if nothing
-	keep   bool // its own keys and values are appended to kv, which has room for them
-	// Which log-probabilities are wanted: those of next[i] after row i of the part, for i >= from, into out in that order.
-	// Row -1 is the last row of kv; what follows it is tokens[0].
-	next []int32
-	from int
-	out  []float32
 }
 
 // decoderShapeOf reads and checks the sizes of a llama model.

@@ -99,7 +99,12 @@ func (p *decoderF32) layers(ctx context.Context, parts []part) error {
 		kernels.MatMul(p.tier, p.k, p.h, l.k, m, w.kvWidth(), w.d)
 		kernels.MatMul(p.tier, p.v, p.h, l.v, m, w.kvWidth(), w.d)
 		for j := range parts {
-			p.attend(i, &parts[j])
+			p.store(i, &parts[j])
+		}
+		for j := range parts {
+			if err := p.attend(i, &parts[j]); err != nil {
+				return err
+			}
 		}
 		kernels.MatMul(p.tier, p.h, p.att, l.o, m, w.d, w.d)
 		kernels.Add(p.x[:m*w.d], p.h[:m*w.d])
@@ -113,23 +118,29 @@ func (p *decoderF32) layers(ctx context.Context, parts []part) error {
 	return nil
 }
 
-// attend rotates the part's queries and keys by their positions, keeps keys and values where asked, and attends.
-func (p *decoderF32) attend(layer int, t *part) {
-	w, n, pos, width := p.w, len(t.tokens), t.kv.Len(), p.w.kvWidth()
-	own := kernels.KV[float32]{Len: n, K: p.k[t.row*width:], V: p.v[t.row*width:]}
-	q := p.q[t.row*w.d:]
-	w.rope.Apply(p.tier, q, w.d, n, w.heads, pos)
-	w.rope.Apply(p.tier, own.K, width, n, w.kvHeads, pos)
-	var before kernels.KV[float32]
-	if t.kv != nil {
-		at := layer * t.kv.room * width
-		before = kernels.KV[float32]{Len: pos, K: t.kv.k32[at:], V: t.kv.v32[at:]}
+// store rotates the part's queries and keys by their positions and puts keys and values where they are kept.
+func (p *decoderF32) store(layer int, t *part) {
+	w, n, width := p.w, len(t.tokens), p.w.kvWidth()
+	k, v := p.k[t.row*width:(t.row+n)*width], p.v[t.row*width:(t.row+n)*width]
+	w.rope.Apply(p.tier, p.q[t.row*w.d:], w.d, n, w.heads, t.pos())
+	w.rope.Apply(p.tier, k, width, n, w.kvHeads, t.pos())
+	if t.own != nil {
+		_, own := keys(t, layer, width, (*KV).float32s, nil, nil)
+		copy(own.K[t.at*width:], k)
+		copy(own.V[t.at*width:], v)
 	}
-	if t.keep {
-		copy(before.K[pos*width:], own.K[:n*width])
-		copy(before.V[pos*width:], own.V[:n*width])
+}
+
+// attend lets the part's tokens attend to those before them and to each other.
+func (p *decoderF32) attend(layer int, t *part) error {
+	if !t.before.await(layer + 1) {
+		return errBefore
 	}
-	kernels.Attend(p.attention, p.att[t.row*w.d:], w.d, q, w.d, n, before, own)
+	t.stored.reach(layer + 1)
+	w, width := p.w, p.w.kvWidth()
+	prefix, own := keys(t, layer, width, (*KV).float32s, p.k[t.row*width:], p.v[t.row*width:])
+	kernels.Attend(p.attention, p.att[t.row*w.d:], w.d, p.q[t.row*w.d:], w.d, len(t.tokens), prefix, own)
+	return nil
 }
 
 // headLogits calls use with the logits [vocab] of each row of x [m, d].
@@ -155,9 +166,4 @@ func (p *decoderF32) argmax(x []float32) int32 {
 	var best int32
 	p.headLogits(x, 1, func(_ int, logits []float32) { best = int32(kernels.ArgMax(logits)) })
 	return best
-}
-
-func (w *weightsF32) newKV(room int) *KV {
-	n := w.depth * room * w.kvWidth()
-	return &KV{owner: w, room: room, k32: make([]float32, n), v32: make([]float32, n), last: make([]float32, w.d)}
 }

@@ -146,11 +146,6 @@ func foldNorm(x, norm []float32) {
 	}
 }
 
-func (w *weightsInt8) newKV(room int) *KV {
-	n := w.depth * room * w.kvWidth()
-	return &KV{owner: w, room: room, k16: make([]kernels.BF16, n), v16: make([]kernels.BF16, n), last: make([]float32, w.d)}
-}
-
 // decoderInt8 is the production pass. Every row's result depends on that row and the keys it attends to alone, so packs
 // may be put together in any way.
 type decoderInt8 struct {
@@ -194,7 +189,12 @@ func (p *decoderInt8) layers(ctx context.Context, parts []part) error {
 		p.narrow.RMSNorm(p.x, m, w.eps)
 		l.qkv.MulTo(p.qkv, w.d+2*w.kvWidth(), p.narrow, m)
 		for j := range parts {
-			p.attend(i, &parts[j])
+			p.store(i, &parts[j])
+		}
+		for j := range parts {
+			if err := p.attend(i, &parts[j]); err != nil {
+				return err
+			}
 		}
 		p.narrow.Quantize(p.att, m)
 		l.o.MulAdd(p.x, w.d, p.narrow, m)
@@ -205,28 +205,32 @@ func (p *decoderInt8) layers(ctx context.Context, parts []part) error {
 	return nil
 }
 
-// attend rotates the part's queries and keys by their positions, rounds keys and values to what a KV keeps, so that a
-// prefix and a full pass see the same, and attends.
-func (p *decoderInt8) attend(layer int, t *part) {
-	w, n, pos := p.w, len(t.tokens), t.kv.Len()
+// store rotates the part's queries and keys by their positions and rounds keys and values to what a KV keeps, so that a
+// prefix and a full pass see the same.
+func (p *decoderInt8) store(layer int, t *part) {
+	w, n := p.w, len(t.tokens)
 	width, stride := w.kvWidth(), w.d+2*w.kvWidth()
 	rows := p.qkv[t.row*stride:]
-	w.rope.Apply(p.tier, rows, stride, n, w.heads+w.kvHeads, pos)
-	own := kernels.KV[kernels.BF16]{Len: n, K: p.k[t.row*width:], V: p.v[t.row*width:]}
-	var before kernels.KV[kernels.BF16]
-	if t.kv != nil {
-		at := layer * t.kv.room * width
-		before = kernels.KV[kernels.BF16]{Len: pos, K: t.kv.k16[at:], V: t.kv.v16[at:]}
-		if t.keep {
-			own.K, own.V = before.K[pos*width:], before.V[pos*width:]
-		}
-	}
+	w.rope.Apply(p.tier, rows, stride, n, w.heads+w.kvHeads, t.pos())
+	_, own := keys(t, layer, width, (*KV).bf16s, p.k[t.row*width:], p.v[t.row*width:])
 	for i := range n {
-		row := rows[i*stride+w.d : (i+1)*stride]
-		kernels.ToBF16(p.tier, own.K[i*width:(i+1)*width], row[:width])
-		kernels.ToBF16(p.tier, own.V[i*width:(i+1)*width], row[width:])
+		row, to := rows[i*stride+w.d:(i+1)*stride], (t.at+i)*width
+		kernels.ToBF16(p.tier, own.K[to:to+width], row[:width])
+		kernels.ToBF16(p.tier, own.V[to:to+width], row[width:])
 	}
-	kernels.Attend(p.attention, p.att[t.row*w.d:], w.d, rows, stride, n, before, own)
+}
+
+// attend lets the part's tokens attend to those before them and to each other.
+func (p *decoderInt8) attend(layer int, t *part) error {
+	if !t.before.await(layer + 1) {
+		return errBefore
+	}
+	t.stored.reach(layer + 1)
+	w := p.w
+	width, stride := w.kvWidth(), w.d+2*w.kvWidth()
+	prefix, own := keys(t, layer, width, (*KV).bf16s, p.k[t.row*width:], p.v[t.row*width:])
+	kernels.Attend(p.attention, p.att[t.row*w.d:], w.d, p.qkv[t.row*stride:], stride, len(t.tokens), prefix, own)
+	return nil
 }
 
 func (p *decoderInt8) logProbs(dst, x []float32, targets []int32) {

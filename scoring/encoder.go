@@ -7,6 +7,8 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/scoring/gguf"
@@ -22,6 +24,8 @@ type EncoderOptions struct {
 	Workers int
 	// CacheDir is where the prepared weights of Int8 are kept, as for LMOptions.
 	CacheDir string
+	// IdleTimeout is how long after the last call weights and working memory are given up, as for LMOptions.
+	IdleTimeout time.Duration
 }
 
 // maxEncoderTokens is the length that all-MiniLM-L6-v2 was trained for, [CLS] and [SEP] included; the rest of a text is
@@ -32,12 +36,18 @@ const maxEncoderTokens = 256
 // mean pooling (Reimers and Gurevych 2019, "Sentence-BERT"). It is safe for concurrent use: calls share the workers.
 type Encoder struct {
 	shape   encoderShape
-	weights encoderWeights
 	options EncoderOptions
 	words   *tokenizer.WordPiece
 	limit   int
-	source  WeightSource
-	// idle holds the passes that no call uses; nil stands for one that is not made yet.
+	network *resident[*encoder]
+	source  atomic.Pointer[WeightSource]
+}
+
+// encoder is what takes memory of an Encoder: weights and passes.
+type encoder struct {
+	weights encoderWeights
+	// idle holds the passes that no call uses; nil stands for one that is not made yet. Those who wait for one are served
+	// in the order in which they came.
 	idle chan encoderPass
 }
 
@@ -70,23 +80,40 @@ func LoadEncoder(f *gguf.File, o EncoderOptions) (*Encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load encoder: %w", err)
 	}
-	e := &Encoder{shape: shape, options: o, limit: min(maxEncoderTokens, shape.context), idle: make(chan encoderPass, o.Workers)}
+	e := &Encoder{shape: shape, options: o, limit: min(maxEncoderTokens, shape.context)}
+	e.network = newResident(o.IdleTimeout, func() (*encoder, error) { return e.load(f) })
 	var vocabulary sync.WaitGroup
 	var vocabularyErr error
 	vocabulary.Go(func() { e.words, vocabularyErr = loadWordPiece(f, shape.vocab) })
-	if o.Precision == F32 {
-		e.weights, err = loadEncoderF32(f, shape, o.Workers)
-	} else {
-		e.weights, e.source, err = loadEncoderInt8(f, shape, o)
-	}
+	_, err = e.network.acquire()
 	vocabulary.Wait()
+	if err == nil {
+		e.network.release()
+	}
 	if err = errors.Join(err, vocabularyErr); err != nil {
 		return nil, fmt.Errorf("load encoder: %w", err)
 	}
-	for range o.Workers {
-		e.idle <- nil
-	}
 	return e, nil
+}
+
+// load prepares the weights.
+func (e *Encoder) load(f *gguf.File) (*encoder, error) {
+	n := &encoder{idle: make(chan encoderPass, e.options.Workers)}
+	var source WeightSource
+	var err error
+	if e.options.Precision == F32 {
+		n.weights, err = loadEncoderF32(f, e.shape, e.options.Workers)
+	} else {
+		n.weights, source, err = loadEncoderInt8(f, e.shape, e.options)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.source.Store(&source)
+	for range e.options.Workers {
+		n.idle <- nil
+	}
+	return n, nil
 }
 
 func loadWordPiece(f *gguf.File, vocab int) (*tokenizer.WordPiece, error) {
@@ -145,8 +172,11 @@ func encoderShapeOf(f *gguf.File) (encoderShape, error) {
 	return s, nil
 }
 
-// WeightSource says where the prepared weights came from.
-func (e *Encoder) WeightSource() WeightSource { return e.source }
+// WeightSource says where the prepared weights came from when they were last loaded.
+func (e *Encoder) WeightSource() WeightSource { return *e.source.Load() }
+
+// Loaded reports whether the weights are in memory: always, unless EncoderOptions.IdleTimeout has passed since the last call.
+func (e *Encoder) Loaded() bool { return e.network.loaded() }
 
 // Dim returns the length of the vectors.
 func (e *Encoder) Dim() int { return e.shape.d }
@@ -155,8 +185,13 @@ func (e *Encoder) Dim() int { return e.shape.d }
 func (e *Encoder) Tokens(text string) []int32 { return e.words.Encode(text, e.limit) }
 
 // Embed returns the unit vector [Dim] of each text, in their order. A text's vector depends on that text alone, bit for
-// bit. It fails only with ctx's error, which is looked at between layers.
+// bit. It fails with ctx's error, which is looked at between layers, and if weights that were given up cannot be loaded again.
 func (e *Encoder) Embed(ctx context.Context, texts []string) ([][]float32, error) {
+	n, err := e.network.acquire()
+	if err != nil {
+		return nil, fmt.Errorf("load encoder: %w", err)
+	}
+	defer e.network.release()
 	ids := make([][]int32, len(texts))
 	_ = inParallel(len(texts), e.options.Workers, func(i int) error {
 		ids[i] = e.Tokens(texts[i])
@@ -164,12 +199,12 @@ func (e *Encoder) Embed(ctx context.Context, texts []string) ([][]float32, error
 	})
 	vectors := make([][]float32, len(texts))
 	packs := evenPacks(ids, e.options.Workers)
-	err := inParallel(len(packs), e.options.Workers, func(i int) error {
+	err = inParallel(len(packs), e.options.Workers, func(i int) error {
 		from := 0
 		if i > 0 {
 			from = packs[i-1]
 		}
-		return e.run(ctx, ids[from:packs[i]], vectors[from:packs[i]])
+		return e.run(ctx, n, ids[from:packs[i]], vectors[from:packs[i]])
 	})
 	if err != nil {
 		return nil, err
@@ -201,17 +236,17 @@ func evenPacks(ids [][]int32, workers int) []int {
 }
 
 // run embeds one pack of texts.
-func (e *Encoder) run(ctx context.Context, texts [][]int32, vectors [][]float32) error {
+func (e *Encoder) run(ctx context.Context, n *encoder, texts [][]int32, vectors [][]float32) error {
 	var pass encoderPass
 	select {
-	case pass = <-e.idle:
+	case pass = <-n.idle:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	if pass == nil {
-		pass = e.weights.newPass(e.options.Tier, maxPackRows)
+		pass = n.weights.newPass(e.options.Tier, maxPackRows)
 	}
-	defer func() { e.idle <- pass }()
+	defer func() { n.idle <- pass }()
 	var ids []int32
 	var ends []int
 	for _, text := range texts {

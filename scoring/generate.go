@@ -49,7 +49,7 @@ type GenerateResult struct {
 // the generation and is returned.
 //
 // It fails with ErrContextLength if the prompt leaves no room for a token, and with ctx's error, which is looked at
-// between layers. It uses one worker.
+// between layers. After the prompt it uses one worker at a time.
 func (lm *LM) Generate(ctx context.Context, o GenerateOptions, emit func(text string) error) (GenerateResult, error) {
 	if len(o.Prompt) == 0 {
 		return GenerateResult{}, errors.New("generate: the prompt is empty")
@@ -61,22 +61,24 @@ func (lm *LM) Generate(ctx context.Context, o GenerateOptions, emit func(text st
 	if o.MaxTokens > 0 {
 		room = min(room, o.MaxTokens)
 	}
-	w, err := lm.borrow(ctx)
+	d, err := lm.network.acquire()
 	if err != nil {
+		return GenerateResult{}, fmt.Errorf("load decoder: %w", err)
+	}
+	defer lm.network.release()
+	kv := lm.newKV(len(o.Prompt) + room)
+	p := planner{lm: lm, network: d}
+	p.cut(part{tokens: o.Prompt, own: kv, from: len(o.Prompt), last: kv.last}, longestPart(len(o.Prompt), len(d.idle)))
+	if err := lm.runPacks(ctx, d, p.packs); err != nil {
 		return GenerateResult{}, err
 	}
-	defer lm.giveBack(w)
-
-	kv := lm.weights.newKV(len(o.Prompt) + room)
-	for _, pack := range cut(part{tokens: o.Prompt, kv: kv, keep: true, from: len(o.Prompt)}) {
-		if err := w.run(ctx, pack, lm.shape.d); err != nil {
-			return GenerateResult{}, err
-		}
-	}
+	kv.n = len(o.Prompt)
 	out := answer{stop: o.Stop, emit: emit}
 	next := make([]int32, 1)
 	for n := 1; ; n++ {
-		next[0] = w.pass.argmax(kv.last)
+		if next[0], err = lm.step(ctx, d, kv, next[:min(n-1, 1)]); err != nil {
+			return GenerateResult{}, err
+		}
 		if slices.Contains(lm.ends, next[0]) {
 			return out.result(n, FinishStop)
 		}
@@ -90,10 +92,25 @@ func (lm *LM) Generate(ctx context.Context, o GenerateOptions, emit func(text st
 		case n == room:
 			return out.result(n, FinishLength)
 		}
-		if err := w.run(ctx, []part{{tokens: next, kv: kv, keep: true}}, lm.shape.d); err != nil {
-			return GenerateResult{}, err
-		}
 	}
+}
+
+// step appends tokens, if there are any, to kv and returns the most probable token after it. It holds a worker for that long
+// only, so that other calls run in between.
+func (lm *LM) step(ctx context.Context, d *decoder, kv *KV, tokens []int32) (int32, error) {
+	w, err := d.borrow(ctx, lm)
+	if err != nil {
+		return 0, err
+	}
+	defer d.giveBack(w)
+	if len(tokens) > 0 {
+		p := part{tokens: tokens, own: kv, at: kv.n, last: kv.last}
+		if err := w.run(ctx, []part{p}, lm.shape.d); err != nil {
+			return 0, err
+		}
+		kv.n += len(tokens)
+	}
+	return w.pass.argmax(kv.last), nil
 }
 
 // answer is the text generated so far and how much of it is out.

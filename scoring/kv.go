@@ -6,15 +6,31 @@ import "github.com/pith-llm/pith/kernels"
 // running them again. It is immutable once LogProbs has returned it and safe for concurrent use. It fits the LM that made
 // it, and no other.
 type KV struct {
-	owner decoderWeights // what computed it
-	n     int            // tokens
-	room  int            // tokens that the storage has space for
+	owner *LM // what computed it
+	n     int // tokens
+	room  int // tokens that the storage has space for
 	// One of two storages, [layers, room, kvWidth]: F32 keeps float32, Int8 half as much.
 	k32, v32 []float32
 	k16, v16 []kernels.BF16
 	// last is the hidden state of the last token before the output norm, [d]: it predicts the token that follows.
 	last []float32
 }
+
+// newKV returns room for so many tokens.
+func (lm *LM) newKV(room int) *KV {
+	s := lm.shape
+	n := s.depth * room * s.kvWidth()
+	kv := &KV{owner: lm, room: room, last: make([]float32, s.d)}
+	if lm.options.Precision == F32 {
+		kv.k32, kv.v32 = make([]float32, n), make([]float32, n)
+	} else {
+		kv.k16, kv.v16 = make([]kernels.BF16, n), make([]kernels.BF16, n)
+	}
+	return kv
+}
+
+func (kv *KV) float32s() (k, v []float32)   { return kv.k32, kv.v32 }
+func (kv *KV) bf16s() (k, v []kernels.BF16) { return kv.k16, kv.v16 }
 
 // Len returns the number of tokens.
 func (kv *KV) Len() int {

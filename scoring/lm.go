@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/scoring/gguf"
@@ -41,6 +42,9 @@ type LMOptions struct {
 	// CacheDir is where the prepared weights of Int8 are kept from one start to the next, in a file that is mapped into
 	// memory. It is made if it is not there. Empty means that every start prepares them.
 	CacheDir string
+	// IdleTimeout is how long after the last call weights and working memory are given up; the next call loads them again.
+	// 0 keeps them.
+	IdleTimeout time.Duration
 }
 
 // ErrContextLength is wrapped by the errors for sequences longer than the model's context.
@@ -49,29 +53,27 @@ var ErrContextLength = errors.New("longer than the model's context")
 // decoderWeights is a loaded decoder in one precision, shared by all passes.
 type decoderWeights interface {
 	newPass(tier kernels.Tier, rows int) pass
-	newKV(room int) *KV
 }
 
-// LM is a decoder language model. It is safe for concurrent use: calls share the workers.
+// LM is a decoder language model. It is safe for concurrent use: calls share the workers, pack by pack in turn.
 type LM struct {
 	shape   decoderShape
-	weights decoderWeights
 	options LMOptions
 	bpe     *tokenizer.BPE
 	chatML  bool
 	ends    []int32 // tokens that end an answer
-	source  WeightSource
-	// idle holds the workers that no call uses. They are made at first use and live as long as the LM.
-	idle chan *worker
+	network *resident[*decoder]
+	source  atomic.Pointer[WeightSource]
 }
 
-// worker is one goroutine's private memory.
-type worker struct {
-	pass    pass
-	rows    []float32 // hidden states waiting for the head, [maxPackRows, d]
-	targets []int32   // the tokens whose log-probabilities they give
-	out     []float32
-	home    []*float32 // where each result goes
+// decoder is what takes memory of an LM: weights and workers.
+type decoder struct {
+	weights decoderWeights
+	// idle holds the workers that no call uses; those who wait for one are served in the order in which they came. A
+	// worker's memory is made at its first use.
+	idle chan *worker
+	// shared holds each *KV that a sequence in several parts may use.
+	shared sync.Pool
 }
 
 // LoadLM prepares the decoder in f: a Llama model with the tensors and metadata of llama.cpp's converter. The LM goes on
@@ -84,25 +86,42 @@ func LoadLM(f *gguf.File, o LMOptions) (*LM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load decoder: %w", err)
 	}
-	lm := &LM{shape: shape, options: o, idle: make(chan *worker, o.Workers)}
+	lm := &LM{shape: shape, options: o}
+	lm.network = newResident(o.IdleTimeout, func() (*decoder, error) { return lm.load(f) })
 	var vocabulary sync.WaitGroup
 	var vocabularyErr error
 	vocabulary.Go(func() { lm.bpe, vocabularyErr = loadBPE(f) })
-	if o.Precision == F32 {
-		lm.weights, err = loadF32(f, shape, o.Workers)
-	} else {
-		lm.weights, lm.source, err = loadInt8(f, shape, o)
-	}
+	_, err = lm.network.acquire()
 	vocabulary.Wait()
+	if err == nil {
+		lm.network.release()
+	}
 	if err = errors.Join(err, vocabularyErr); err != nil {
 		return nil, fmt.Errorf("load decoder: %w", err)
 	}
 	template, _ := f.Text("tokenizer.chat_template") // a model without one is no chat model
 	lm.chatML, lm.ends = isChatML(template), lm.answerEnds(f)
-	for range o.Workers {
-		lm.idle <- &worker{}
-	}
 	return lm, nil
+}
+
+// load prepares the weights.
+func (lm *LM) load(f *gguf.File) (*decoder, error) {
+	d := &decoder{idle: make(chan *worker, lm.options.Workers)}
+	var source WeightSource
+	var err error
+	if lm.options.Precision == F32 {
+		d.weights, err = loadF32(f, lm.shape, lm.options.Workers)
+	} else {
+		d.weights, source, err = loadInt8(f, lm.shape, lm.options)
+	}
+	if err != nil {
+		return nil, err
+	}
+	lm.source.Store(&source)
+	for range lm.options.Workers {
+		d.idle <- &worker{}
+	}
+	return d, nil
 }
 
 func loadBPE(f *gguf.File) (*tokenizer.BPE, error) {
@@ -128,8 +147,11 @@ func loadBPE(f *gguf.File) (*tokenizer.BPE, error) {
 // Tokenizer returns the model's own tokenizer.
 func (lm *LM) Tokenizer() *tokenizer.BPE { return lm.bpe }
 
-// WeightSource says where the prepared weights came from.
-func (lm *LM) WeightSource() WeightSource { return lm.source }
+// WeightSource says where the prepared weights came from when they were last loaded.
+func (lm *LM) WeightSource() WeightSource { return *lm.source.Load() }
+
+// Loaded reports whether the weights are in memory: always, unless LMOptions.IdleTimeout has passed since the last call.
+func (lm *LM) Loaded() bool { return lm.network.loaded() }
 
 // ContextLength returns the most tokens that the model takes, prefix included.
 func (lm *LM) ContextLength() int { return lm.shape.context }
@@ -161,106 +183,27 @@ type Result struct {
 // It fails on tokens outside the vocabulary, on a From out of range, on a Prefix of another LM, with ErrContextLength, and
 // with ctx's error, which is looked at between layers.
 func (lm *LM) LogProbs(ctx context.Context, sequences []Sequence) ([]Result, error) {
-	results := make([]Result, len(sequences))
-	jobs, err := lm.plan(sequences, results)
-	if err != nil {
-		return nil, err
+	for i, s := range sequences {
+		if err := lm.check(s); err != nil {
+			return nil, fmt.Errorf("sequence %d: %w", i, err)
+		}
 	}
-	err = inParallel(len(jobs), lm.options.Workers, func(i int) error {
-		w, err := lm.borrow(ctx)
-		if err != nil {
-			return err
-		}
-		defer lm.giveBack(w)
-		for _, pack := range jobs[i] {
-			if err := w.run(ctx, pack, lm.shape.d); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	d, err := lm.network.acquire()
 	if err != nil {
+		return nil, fmt.Errorf("load decoder: %w", err)
+	}
+	defer lm.network.release()
+	p := planner{lm: lm, network: d}
+	defer p.close()
+	results := p.plan(sequences)
+	if err := lm.runPacks(ctx, d, p.packs); err != nil {
 		return nil, err
 	}
 	return results, nil
 }
 
-func (lm *LM) borrow(ctx context.Context) (*worker, error) {
-	select {
-	case w := <-lm.idle:
-		if w.pass == nil {
-			w.pass = lm.weights.newPass(lm.options.Tier, maxPackRows)
-			w.rows = make([]float32, 0, maxPackRows*lm.shape.d)
-			w.targets = make([]int32, 0, maxPackRows)
-			w.out = make([]float32, maxPackRows)
-			w.home = make([]*float32, 0, maxPackRows)
-		}
-		return w, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (lm *LM) giveBack(w *worker) { lm.idle <- w }
-
-// plan checks the sequences, makes room for their results and cuts them into jobs: a job is a list of packs that run one
-// after the other. A sequence that fits shares a pack with its neighbours; a longer one is a job of its own whose parts
-// hand on their keys and values.
-func (lm *LM) plan(sequences []Sequence, results []Result) ([][][]part, error) {
-	rows, wanted := 0, 0
-	for i, s := range sequences {
-		if err := lm.check(s); err != nil {
-			return nil, fmt.Errorf("sequence %d: %w", i, err)
-		}
-		if len(s.Tokens) <= maxPackRows {
-			rows += len(s.Tokens)
-		}
-		wanted += len(s.Tokens) - s.From
-	}
-	room := packRoom(rows, lm.options.Workers)
-	out := make([]float32, wanted)
-	var jobs [][][]part
-	var pack []part
-	packed := 0
-	flush := func() {
-		if len(pack) > 0 {
-			jobs = append(jobs, [][]part{pack})
-		}
-		pack, packed = nil, 0
-	}
-	for i, s := range sequences {
-		n := len(s.Tokens) - s.From
-		results[i].LogProbs, out = out[:n:n], out[n:]
-		p := part{tokens: s.Tokens, kv: s.Prefix, from: s.From - 1, out: results[i].LogProbs}
-		if s.KeepKV || len(s.Tokens) > maxPackRows {
-			p.kv = lm.weights.newKV(s.Prefix.Len() + len(s.Tokens))
-			p.kv.take(s.Prefix, lm.shape)
-			p.keep = true
-		}
-		if s.KeepKV {
-			results[i].KV = p.kv
-		}
-		switch {
-		case len(s.Tokens) == 0:
-		case len(s.Tokens) > maxPackRows:
-			jobs = append(jobs, cut(p))
-		default:
-			if packed+len(s.Tokens) > room {
-				flush()
-			}
-			p.row = packed
-			p.next = s.Tokens[1:]
-			pack = append(pack, p)
-			packed += len(s.Tokens)
-		}
-	}
-	flush()
-	slices.SortStableFunc(jobs, func(a, b [][]part) int { return len(b) - len(a) }) // the longest first
-	return jobs, nil
-}
-
 func (lm *LM) check(s Sequence) error {
-	if s.Prefix != nil && s.Prefix.owner != lm.weights {
+	if s.Prefix != nil && s.Prefix.owner != lm {
 		return errors.New("the prefix was computed by another model")
 	}
 	if err := lm.checkTokens(s.Tokens, s.Prefix.Len()); err != nil {
@@ -287,60 +230,4 @@ func (lm *LM) checkTokens(tokens []int32, before int) error {
 		}
 	}
 	return nil
-}
-
-// cut divides a long part that keeps its keys and values into packs of their own.
-func cut(p part) [][]part {
-	var job [][]part
-	tokens, from, out := p.tokens, p.from, p.out
-	for at := 0; at < len(tokens); at += maxPackRows {
-		end := min(at+maxPackRows, len(tokens))
-		p.tokens = tokens[at:end]
-		p.next = tokens[at+1 : min(end+1, len(tokens))]
-		p.from = min(max(from-at, min(at, 1)-1), len(p.next)) // row -1 is the last one before the whole
-		n := len(p.next) - p.from
-		p.out, out = out[:n], out[n:]
-		job = append(job, []part{p})
-	}
-	return job
-}
-
-// run takes one pack through the network and the wanted rows through the head.
-func (w *worker) run(ctx context.Context, pack []part, d int) error {
-	if err := w.pass.layers(ctx, pack); err != nil {
-		return err
-	}
-	x := w.pass.stream()
-	for i := range pack {
-		p := &pack[i]
-		for row := p.from; row < len(p.next); row++ {
-			if len(w.targets) == maxPackRows {
-				w.head()
-			}
-			hidden, target := p.kv.lastRow(), p.tokens[0]
-			if row >= 0 {
-				hidden, target = x[(p.row+row)*d:(p.row+row+1)*d], p.next[row]
-			}
-			w.rows = append(w.rows, hidden...)
-			w.targets = append(w.targets, target)
-			w.home = append(w.home, &p.out[row-p.from])
-		}
-		if p.keep {
-			end := p.row + len(p.tokens)
-			p.kv.n += len(p.tokens)
-			copy(p.kv.last, x[(end-1)*d:end*d])
-		}
-	}
-	w.head()
-	return nil
-}
-
-// head computes the log-probabilities of the rows that wait and puts them where they belong.
-func (w *worker) head() {
-	out := w.out[:len(w.targets)]
-	w.pass.logProbs(out, w.rows, w.targets)
-	for i, v := range out {
-		*w.home[i] = v
-	}
-	w.rows, w.targets, w.home = w.rows[:0], w.targets[:0], w.home[:0]
 }

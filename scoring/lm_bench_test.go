@@ -36,6 +36,26 @@ func BenchmarkLogProbs(b *testing.B) {
 	}
 }
 
+// BenchmarkLoneSequence scores one sequence: two workers share it.
+func BenchmarkLoneSequence(b *testing.B) {
+	lms := map[int]*scoring.LM{}
+	for _, workers := range []int{1, 2} {
+		lms[workers] = must(b, loadLM(scoring.LMOptions{Tier: kernels.Best(), Workers: workers}))
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, tokens := range []int{16, 32, 64, 256} {
+		s := scoring.Sequence{Tokens: vocabulary(r, tokens), From: 1}
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("n=%d/workers=%d", tokens, workers), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					logProbs(b, lms[workers], s)
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkQuery scores a question of 32 tokens after each of 64 known segments of 256.
 func BenchmarkQuery(b *testing.B) {
 	lm := must(b, lmInt8)

@@ -11,6 +11,9 @@ const (
 	maxPackRows = 384
 	// minPackRows keeps packs from being split between workers when there is too little to gain.
 	minPackRows = 64
+	// minCutRows is the same for the parts of one sequence: each part reads all weights from memory. On two cores 64 tokens
+	// in two parts take 0.79 of the time in one, 256 tokens 0.58.
+	minCutRows = 32
 )
 
 // packRoom is how many of rows a pack should take, so that all workers get an equal number of packs.
@@ -18,6 +21,15 @@ func packRoom(rows, workers int) int {
 	packs := max(1, (rows+maxPackRows-1)/maxPackRows)
 	packs = (packs + workers - 1) / workers * workers
 	return min(maxPackRows, max(minPackRows, (rows+packs-1)/packs))
+}
+
+// longestPart is the length above which a sequence is cut, of so many rows in all: a full pack's, or less where idle workers
+// would have nothing to do.
+func longestPart(rows, idle int) int {
+	if idle < 2 || rows > idle*maxPackRows {
+		return maxPackRows
+	}
+	return max(minCutRows, (rows+idle-1)/idle)
 }
 
 // inParallel calls do(0) to do(n-1), at most workers at a time, and returns the error of the lowest index that has one.

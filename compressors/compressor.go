@@ -206,8 +206,16 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 		}
 		d.tokensIn = counts[i]
 		p.docs = append(p.docs, d)
-		for _, s := range d.segments {
-			candidates = append(candidates, Candidate{TextName: t.Name, SegmentName: s.Name, Text: t.Content[s.Start:s.End]})
+		first := len(candidates)
+		for j, s := range d.segments {
+			parent := -1
+			if s.Parent >= 0 {
+				parent = first + s.Parent
+			}
+			candidates = append(candidates, Candidate{
+				TextName: t.Name, SegmentName: s.Name, TextIndex: i, Start: s.Start, Family: d.family, Kind: s.Kind,
+				Parent: parent, Tokens: d.tokens[j], Text: t.Content[s.Start:s.End],
+			})
 		}
 	}
 	p.stages = append(p.stages, Stage{"segment", time.Since(start)})
@@ -241,7 +249,7 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 // document segments one text.
 func (c *Compressor) document(text Text) (*document, error) {
 	lang := languageOf(text)
-	d := &document{source: newSource(text.Content), comment: lang.comment}
+	d := &document{source: newSource(text.Content), comment: lang.comment, family: lang.family()}
 	var err error
 	if s, ok := c.segmenter.(*SyntaxSegmenter); ok {
 		d.segments, d.tokens, err = s.counted(d.source, lang)

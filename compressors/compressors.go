@@ -71,10 +71,41 @@ type Segmenter interface {
 	Segments(text Text) ([]Segment, error)
 }
 
-// Candidate is one segment as a Scorer sees it.
+// Family groups kinds of text by what makes a part of them worth keeping; a Scorer weighs its signals by it.
+type Family uint8
+
+// The families: running text; code with a grammar or a line comment; and records, of which each stands for itself: data,
+// markup, logs, search results.
+const (
+	Prose Family = iota
+	Code
+	Records
+)
+
+var familyNames = [...]string{"prose", "code", "records"}
+
+// String returns the family's name, such as "code".
+func (f Family) String() string {
+	if int(f) < len(familyNames) {
+		return familyNames[f]
+	}
+	return fmt.Sprintf("Family(%d)", uint8(f))
+}
+
+// Candidate is one segment as a Scorer sees it. The candidates of a call stand in the order of their texts and offsets,
+// and tile them.
 type Candidate struct {
 	// TextName is the Name of the text that holds the segment, SegmentName that of the segment.
 	TextName, SegmentName string
+	// TextIndex is the index of the text in the Input, Start the segment's offset in it.
+	TextIndex, Start int
+	// Family is that of the text, Kind that of the segment.
+	Family Family
+	Kind   SegmentKind
+	// Parent is the index of the candidate that holds the enclosing header, -1 without one.
+	Parent int
+	// Tokens counts the segment's tokens by the upstream's tokenizer.
+	Tokens int
 	// Text is the segment's own source.
 	Text string
 }

@@ -16,6 +16,17 @@ type language struct {
 	grammar *grammar
 }
 
+// family returns the family of texts in the language.
+func (l *language) family() Family {
+	switch {
+	case !l.code:
+		return Prose
+	case l.grammar == nil && l.comment == "":
+		return Records
+	}
+	return Code
+}
+
 var (
 	plainText = &language{name: "text"}
 	markdown  = &language{name: "markdown"}

@@ -10,6 +10,7 @@ import (
 type document struct {
 	*source
 	comment  string
+	family   Family
 	segments []Segment
 	tokens   []int // of each segment
 	scores   []Score

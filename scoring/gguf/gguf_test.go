@@ -38,7 +38,7 @@ func sample() string {
 	b.Tensor("q4_0", 2, append([]byte{0, 0x40}, nibbles...), 1, 32)          // d = 2
 	b.Tensor("q4_1", 3, append([]byte{0, 0x3c, 0, 0xc4}, nibbles...), 1, 32) // d = 1, m = -4
 	b.Tensor("f16", 1, []byte{0, 0x3c, 1, 0, 0xff, 0x7b, 0, 0xfc, 0, 0x80, 0, 0xc1}, 6)
-	b.Tensor("q6", 14, make([]byte, 210), 256)
+	b.Tensor("q2", 10, make([]byte, 84), 256)
 	return b.Data()
 }
 
@@ -124,7 +124,7 @@ func TestTensors(t *testing.T) {
 	if _, err := f.Matrix("plain", 3, 2); err == nil {
 		t.Error("a wrong shape was accepted")
 	}
-	if _, err := f.Matrix("q6", 256); err == nil || !strings.Contains(err.Error(), "Q6_K") {
+	if _, err := f.Matrix("q2", 256); err == nil || !strings.Contains(err.Error(), "Q2_K") {
 		t.Errorf("a type that cannot be decoded: %v", err)
 	}
 	if _, err := f.Tensor("absent"); !errors.Is(err, gguf.ErrMissing) {

@@ -2,7 +2,6 @@ package gguf
 
 import (
 	"fmt"
-	"math"
 	"math/bits"
 	"slices"
 )
@@ -16,38 +15,45 @@ const (
 	F16  TensorType = 1
 	Q4_0 TensorType = 2
 	Q4_1 TensorType = 3
+	Q5_0 TensorType = 6
+	Q5_1 TensorType = 7
 	Q8_0 TensorType = 8
+	Q4_K TensorType = 12
+	Q5_K TensorType = 13
+	Q6_K TensorType = 14
+	BF16 TensorType = 30
 )
 
-// layout is how many values one block of a type holds, in how many bytes.
+// layout is how many values one block of a type holds, in how many bytes, and how whole blocks become f32.
 type layout struct {
 	name   string
 	values int
 	bytes  int
+	decode func(dst []float32, data string) // fills dst; nil if the type cannot be decoded
 }
 
-// layouts holds more types than F32 can decode, so that a file which has them can still be listed.
+// layouts holds more types than can be decoded, so that a file which has them can still be listed.
 var layouts = map[TensorType]layout{
-	F32:  {"F32", 1, 4},
-	F16:  {"F16", 1, 2},
-	Q4_0: {"Q4_0", 32, 18},
-	Q4_1: {"Q4_1", 32, 20},
-	6:    {"Q5_0", 32, 22},
-	7:    {"Q5_1", 32, 24},
-	Q8_0: {"Q8_0", 32, 34},
-	9:    {"Q8_1", 32, 36},
-	10:   {"Q2_K", 256, 84},
-	11:   {"Q3_K", 256, 110},
-	12:   {"Q4_K", 256, 144},
-	13:   {"Q5_K", 256, 176},
-	14:   {"Q6_K", 256, 210},
-	15:   {"Q8_K", 256, 292},
-	24:   {"I8", 1, 1},
-	25:   {"I16", 1, 2},
-	26:   {"I32", 1, 4},
-	27:   {"I64", 1, 8},
-	28:   {"F64", 1, 8},
-	30:   {"BF16", 1, 2},
+	F32:  {"F32", 1, 4, decodeF32},
+	F16:  {"F16", 1, 2, decodeF16},
+	BF16: {"BF16", 1, 2, decodeBF16},
+	Q4_0: {"Q4_0", 32, 18, decodeQ4x0},
+	Q4_1: {"Q4_1", 32, 20, decodeQ4x1},
+	Q5_0: {"Q5_0", 32, 22, decodeQ5x0},
+	Q5_1: {"Q5_1", 32, 24, decodeQ5x1},
+	Q8_0: {"Q8_0", 32, 34, decodeQ8x0},
+	Q4_K: {"Q4_K", 256, 144, decodeQ4K},
+	Q5_K: {"Q5_K", 256, 176, decodeQ5K},
+	Q6_K: {"Q6_K", 256, 210, decodeQ6K},
+	9:    {"Q8_1", 32, 36, nil},
+	10:   {"Q2_K", 256, 84, nil},
+	11:   {"Q3_K", 256, 110, nil},
+	15:   {"Q8_K", 256, 292, nil},
+	24:   {"I8", 1, 1, nil},
+	25:   {"I16", 1, 2, nil},
+	26:   {"I32", 1, 4, nil},
+	27:   {"I64", 1, 8, nil},
+	28:   {"F64", 1, 8, nil},
 }
 
 // String returns ggml's name of the type.
@@ -104,12 +110,10 @@ func (f *File) Matrix(name string, shape ...int) (Tensor, error) {
 }
 
 func (t Tensor) decodable() error {
-	switch t.Type {
-	case F32, F16, Q4_0, Q4_1, Q8_0:
-		return nil
-	default:
-		return fmt.Errorf("gguf: tensor %q has type %v; F32, F16, Q4_0, Q4_1 and Q8_0 can be read", clip(t.Name), t.Type)
+	if layouts[t.Type].decode == nil {
+		return fmt.Errorf("gguf: tensor %q has type %v; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K can be read", clip(t.Name), t.Type)
 	}
+	return nil
 }
 
 func (f *File) readTensors(r *reader, n int) error {
@@ -217,51 +221,9 @@ func (t Tensor) Rows(dst []float32, from int) {
 }
 
 // decode turns stored data into dst, which it fills.
-//
-// Blocks (ggml, ggml-common.h): Q8_0 is a f16 scale d and 32 int8; Q4_0 is d and 16 bytes, value i in the low nibble of
-// byte i and value i+16 in its high nibble, x = d(q-8); Q4_1 is d, a f16 minimum m and 16 bytes, x = dq+m.
 func (t Tensor) decode(dst []float32, data string) {
 	if err := t.decodable(); err != nil {
 		panic(err)
 	}
-	switch t.Type {
-	case F32:
-		for i := range dst {
-			dst[i] = math.Float32frombits(le32(data[4*i:]))
-		}
-	case F16:
-		for i := range dst {
-			dst[i] = half(le16(data[2*i:]))
-		}
-	case Q8_0:
-		for ; len(dst) >= 32; dst, data = dst[32:], data[34:] {
-			d := half(le16(data))
-			q, x := data[2:34], dst[:32:32]
-			for i := range x {
-				x[i] = d * float32(int8(q[i]))
-			}
-		}
-	case Q4_0:
-		for ; len(dst) >= 32; dst, data = dst[32:], data[18:] {
-			d := half(le16(data))
-			q, x := data[2:18], dst[:32:32]
-			for i := range 16 {
-				x[i] = d * float32(int(q[i]&15)-8)
-				x[i+16] = d * float32(int(q[i]>>4)-8)
-			}
-		}
-	case Q4_1:
-		for ; len(dst) >= 32; dst, data = dst[32:], data[20:] {
-			d, m := half(le16(data)), half(le16(data[2:]))
-			q, x := data[4:20], dst[:32:32]
-			var level [16]float32
-			for i := range level {
-				level[i] = float32(d*float32(i)) + m
-			}
-			for i := range 16 {
-				x[i] = level[q[i]&15]
-				x[i+16] = level[q[i]>>4]
-			}
-		}
-	}
+	layouts[t.Type].decode(dst, data)
 }

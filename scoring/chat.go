@@ -2,6 +2,7 @@ package scoring
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/pith-llm/pith/scoring/gguf"
@@ -22,8 +23,16 @@ const (
 	endOfText    = "<|endoftext|>"
 )
 
-// systemDefault is what SmolLM2's template puts first where a conversation has no system message.
-const systemDefault = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+// defaultSystem returns what a chat template in ChatML puts first where a conversation has no system message; empty if it
+// puts nothing. Templates spell it as one literal of Jinja.
+func defaultSystem(template string) string {
+	if m := systemLiteral.FindStringSubmatch(template); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+var systemLiteral = regexp.MustCompile(`<\|im_start\|>system(?:\\n|\n)([^'{}<]+)<\|im_end\|>`)
 
 // isChatML reports whether a model's chat template (Jinja) is ChatML, the only one that ChatPrompt writes.
 func isChatML(template string) bool {
@@ -36,8 +45,8 @@ func (lm *LM) ChatPrompt(messages []Message) ([]int32, error) {
 	if !lm.chatML {
 		return nil, ErrNoChat
 	}
-	if len(messages) == 0 || messages[0].Role != "system" {
-		messages = append([]Message{{Role: "system", Content: systemDefault}}, messages...)
+	if lm.system != "" && (len(messages) == 0 || messages[0].Role != "system") {
+		messages = append([]Message{{Role: "system", Content: lm.system}}, messages...)
 	}
 	var ids []int32
 	for _, m := range messages {

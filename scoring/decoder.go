@@ -3,6 +3,7 @@ package scoring
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/scoring/gguf"
@@ -15,6 +16,9 @@ type decoderShape struct {
 	ropeBase                      float64
 	eps                           float32
 	tiedHead                      bool
+	bias                          bool // queries, keys and values have biases
+	// splitPairs says that rotary embedding turns values i and i+headDim/2 of a head in the file, not 2i and 2i+1.
+	splitPairs bool
 }
 
 // kvWidth is the number of key (or value) components of one token in one layer.
@@ -34,22 +38,27 @@ type pass interface {
 	argmax(x []float32) int32
 }
 
-// decoderShapeOf reads and checks the sizes of a llama model.
+// decoderShapeOf reads and checks the sizes of a model of the architecture llama (Touvron et al. 2023) or qwen2 (Yang et al.
+// 2024), which differ in biases and in the order of a head's values.
 func decoderShapeOf(f *gguf.File) (decoderShape, error) {
 	var s decoderShape
 	arch, err := f.Text("general.architecture")
 	if err != nil {
 		return s, err
 	}
-	if arch != "llama" {
-		return s, fmt.Errorf("model architecture %q is not supported, want llama", arch)
+	switch arch {
+	case "llama":
+	case "qwen2":
+		s.bias, s.splitPairs = true, true
+	default:
+		return s, fmt.Errorf("model architecture %q is not supported, want llama or qwen2", arch)
 	}
 	for key, dst := range map[string]*int{
-		"llama.block_count": &s.depth, "llama.embedding_length": &s.d, "llama.feed_forward_length": &s.ffn,
-		"llama.attention.head_count": &s.heads, "llama.attention.head_count_kv": &s.kvHeads,
-		"llama.context_length": &s.context,
+		".block_count": &s.depth, ".embedding_length": &s.d, ".feed_forward_length": &s.ffn,
+		".attention.head_count": &s.heads, ".attention.head_count_kv": &s.kvHeads,
+		".context_length": &s.context,
 	} {
-		if *dst, err = size(f, key); err != nil {
+		if *dst, err = size(f, arch+key); err != nil {
 			return s, err
 		}
 	}
@@ -61,8 +70,8 @@ func decoderShapeOf(f *gguf.File) (decoderShape, error) {
 		return s, fmt.Errorf("%d heads, %d of keys, do not divide a width of %d into multiples of %d", s.heads, s.kvHeads, s.d, headMultiple)
 	}
 	s.headDim = s.d / s.heads
-	if f.Has("llama.rope.dimension_count") {
-		n, err := size(f, "llama.rope.dimension_count")
+	if f.Has(arch + ".rope.dimension_count") {
+		n, err := size(f, arch+".rope.dimension_count")
 		if err != nil {
 			return s, err
 		}
@@ -70,10 +79,10 @@ func decoderShapeOf(f *gguf.File) (decoderShape, error) {
 			return s, fmt.Errorf("rotary embedding of %d of a head's %d dimensions is not supported", n, s.headDim)
 		}
 	}
-	if s.ropeBase, err = f.Float("llama.rope.freq_base"); err != nil {
+	if s.ropeBase, err = f.Float(arch + ".rope.freq_base"); err != nil {
 		return s, err
 	}
-	eps, err := f.Float("llama.attention.layer_norm_rms_epsilon")
+	eps, err := f.Float(arch + ".attention.layer_norm_rms_epsilon")
 	if err != nil {
 		return s, err
 	}
@@ -119,32 +128,72 @@ func (s decoderShape) headName() string {
 // layerTensors are the matrices and norms of one layer, checked against the shape.
 type layerTensors struct {
 	attnNorm, q, k, v, o    gguf.Tensor
+	qBias, kBias, vBias     gguf.Tensor // only where decoderShape.bias says so
 	ffnNorm, gate, up, down gguf.Tensor
 }
 
 func (s decoderShape) tensors(f *gguf.File, layer int) (layerTensors, error) {
 	var t layerTensors
-	for _, m := range []struct {
+	type named struct {
 		dst   *gguf.Tensor
 		name  string
 		shape []int
-	}{
-		{&t.attnNorm, "attn_norm", []int{s.d}},
-		{&t.q, "attn_q", []int{s.d, s.d}},
-		{&t.k, "attn_k", []int{s.kvWidth(), s.d}},
-		{&t.v, "attn_v", []int{s.kvWidth(), s.d}},
-		{&t.o, "attn_output", []int{s.d, s.d}},
-		{&t.ffnNorm, "ffn_norm", []int{s.d}},
-		{&t.gate, "ffn_gate", []int{s.ffn, s.d}},
-		{&t.up, "ffn_up", []int{s.ffn, s.d}},
-		{&t.down, "ffn_down", []int{s.d, s.ffn}},
-	} {
+	}
+	wanted := []named{
+		{&t.attnNorm, "attn_norm.weight", []int{s.d}},
+		{&t.q, "attn_q.weight", []int{s.d, s.d}},
+		{&t.k, "attn_k.weight", []int{s.kvWidth(), s.d}},
+		{&t.v, "attn_v.weight", []int{s.kvWidth(), s.d}},
+		{&t.o, "attn_output.weight", []int{s.d, s.d}},
+		{&t.ffnNorm, "ffn_norm.weight", []int{s.d}},
+		{&t.gate, "ffn_gate.weight", []int{s.ffn, s.d}},
+		{&t.up, "ffn_up.weight", []int{s.ffn, s.d}},
+		{&t.down, "ffn_down.weight", []int{s.d, s.ffn}},
+	}
+	if s.bias {
+		wanted = append(wanted,
+			named{&t.qBias, "attn_q.bias", []int{s.d}},
+			named{&t.kBias, "attn_k.bias", []int{s.kvWidth()}},
+			named{&t.vBias, "attn_v.bias", []int{s.kvWidth()}})
+	}
+	for _, m := range wanted {
 		var err error
-		if *m.dst, err = f.Matrix(fmt.Sprintf("blk.%d.%s.weight", layer, m.name), m.shape...); err != nil {
+		if *m.dst, err = f.Matrix(fmt.Sprintf("blk.%d.%s", layer, m.name), m.shape...); err != nil {
 			return t, err
 		}
 	}
 	return t, nil
+}
+
+// qkv returns the weights of queries, keys and values as one matrix [d + 2 kvWidth, d], and their biases, nil if there are
+// none. Rotary embedding turns neighbours of its outputs, whatever the order in the file: attention sees only products of
+// queries and keys, so the order within a head is free as long as both have the same.
+func (s decoderShape) qkv(t layerTensors) (weights, bias []float32) {
+	width := s.kvWidth()
+	weights = make([]float32, (s.d+2*width)*s.d)
+	t.q.Rows(weights[:s.d*s.d], 0)
+	t.k.Rows(weights[s.d*s.d:(s.d+width)*s.d], 0)
+	t.v.Rows(weights[(s.d+width)*s.d:], 0)
+	if s.bias {
+		bias = slices.Concat(t.qBias.F32(), t.kBias.F32(), t.vBias.F32())
+	}
+	if s.splitPairs {
+		pairHalves(weights[:(s.d+width)*s.d], s.headDim, s.d)
+		pairHalves(bias[:min(len(bias), s.d+width)], s.headDim, 1)
+	}
+	return weights, bias
+}
+
+// pairHalves reorders each run of headDim rows of w [rows, width]: row i of the first half is followed by row i of the second.
+func pairHalves(w []float32, headDim, width int) {
+	head, half := make([]float32, headDim*width), headDim/2
+	for ; len(w) > 0; w = w[headDim*width:] {
+		copy(head, w)
+		for i := range half {
+			copy(w[2*i*width:], head[i*width:(i+1)*width])
+			copy(w[(2*i+1)*width:], head[(half+i)*width:(half+i+1)*width])
+		}
+	}
 }
 
 func newAttention(s decoderShape, tier kernels.Tier) *kernels.Attention {

@@ -17,6 +17,7 @@ type weightsF32 struct {
 
 type layerF32 struct {
 	attnNorm, q, k, v, o    []float32
+	qBias, kBias, vBias     []float32 // nil without
 	ffnNorm, gate, up, down []float32
 }
 
@@ -45,10 +46,16 @@ func loadF32(f *gguf.File, s decoderShape, workers int) (*weightsF32, error) {
 		if err != nil {
 			return err
 		}
-		w.layers[i] = layerF32{
-			t.attnNorm.F32(), t.q.F32(), t.k.F32(), t.v.F32(), t.o.F32(),
-			t.ffnNorm.F32(), t.gate.F32(), t.up.F32(), t.down.F32(),
+		qkv, bias := s.qkv(t)
+		k, v := s.d, s.d+s.kvWidth()
+		l := layerF32{
+			attnNorm: t.attnNorm.F32(), q: qkv[:k*s.d], k: qkv[k*s.d : v*s.d], v: qkv[v*s.d:], o: t.o.F32(),
+			ffnNorm: t.ffnNorm.F32(), gate: t.gate.F32(), up: t.up.F32(), down: t.down.F32(),
 		}
+		if bias != nil {
+			l.qBias, l.kBias, l.vBias = bias[:k], bias[k:v], bias[v:]
+		}
+		w.layers[i] = l
 		return nil
 	})
 }
@@ -95,9 +102,9 @@ func (p *decoderF32) layers(ctx context.Context, parts []part) error {
 		}
 		l := &w.layers[i]
 		kernels.RMSNorm(p.h, p.x, l.attnNorm, m, w.eps)
-		kernels.MatMul(p.tier, p.q, p.h, l.q, m, w.d, w.d)
-		kernels.MatMul(p.tier, p.k, p.h, l.k, m, w.kvWidth(), w.d)
-		kernels.MatMul(p.tier, p.v, p.h, l.v, m, w.kvWidth(), w.d)
+		p.project(p.q, l.q, l.qBias, m, w.d)
+		p.project(p.k, l.k, l.kBias, m, w.kvWidth())
+		p.project(p.v, l.v, l.vBias, m, w.kvWidth())
 		for j := range parts {
 			p.store(i, &parts[j])
 		}
@@ -116,6 +123,14 @@ func (p *decoderF32) layers(ctx context.Context, parts []part) error {
 		kernels.Add(p.x[:m*w.d], p.h[:m*w.d])
 	}
 	return nil
+}
+
+// project sets y [m, n] to the product of the normed rows and w [n, d], plus a bias if there is one.
+func (p *decoderF32) project(y, w, bias []float32, m, n int) {
+	kernels.MatMul(p.tier, y, p.h, w, m, n, p.w.d)
+	if bias != nil {
+		kernels.AddBias(y, bias, m)
+	}
 }
 
 // store rotates the part's queries and keys by their positions and puts keys and values where they are kept.

@@ -101,17 +101,7 @@ func (w *weightsInt8) build(f *gguf.File, o LMOptions) error {
 // prepare folds, rotates, rounds and packs one layer.
 func (w *weightsInt8) prepare(t layerTensors, tier kernels.Tier) layerInt8 {
 	head := powerOfTwo(w.headDim)
-	reader := func(norm []float32, matrices ...gguf.Tensor) []float32 {
-		var n int
-		for _, m := range matrices {
-			n += m.Len()
-		}
-		x := make([]float32, n)
-		n = 0
-		for _, m := range matrices {
-			m.Rows(x[n:n+m.Len()], 0)
-			n += m.Len()
-		}
+	reader := func(x, norm []float32) []float32 {
 		foldNorm(x, norm)
 		w.rotation.rows(x, make([]float32, w.d))
 		return x
@@ -120,19 +110,25 @@ func (w *weightsInt8) prepare(t layerTensors, tier kernels.Tier) layerInt8 {
 		q, scale := kernels.QuantizeRows(x, n, k)
 		return kernels.Pack(tier, q, scale, n, k)
 	}
-	norm := t.attnNorm.F32()
-	qkv := reader(norm, t.q, t.k, t.v)
-	hadamardColumns(qkv[(w.d+w.kvWidth())*w.d:], head, w.d)
+	weights, bias := w.decoderShape.qkv(t)
+	reader(weights, t.attnNorm.F32())
+	values := w.d + w.kvWidth()
+	hadamardColumns(weights[values*w.d:], head, w.d)
+	qkv := pack(weights, w.d+2*w.kvWidth(), w.d)
+	if bias != nil {
+		hadamardColumns(bias[values:], head, 1)
+		qkv.SetBias(bias)
+	}
 	o := t.o.F32()
 	kernels.Hadamard(tier, o, head)
 	w.rotation.columns(o, w.d)
-	norm = t.ffnNorm.F32()
-	gate, up := reader(norm, t.gate), reader(norm, t.up)
+	norm := t.ffnNorm.F32()
+	gate, up := reader(t.gate.F32(), norm), reader(t.up.F32(), norm)
 	down := t.down.F32()
 	kernels.Hadamard(tier, down, w.inner)
 	w.rotation.columns(down, w.ffn)
 	return layerInt8{
-		qkv: pack(qkv, w.d+2*w.kvWidth(), w.d), o: pack(o, w.d, w.d),
+		qkv: qkv, o: pack(o, w.d, w.d),
 		gate: pack(gate, w.ffn, w.d), up: pack(up, w.ffn, w.d), down: pack(down, w.d, w.ffn),
 	}
 }

@@ -61,6 +61,7 @@ type LM struct {
 	options LMOptions
 	bpe     *tokenizer.BPE
 	chatML  bool
+	system  string  // the message that begins a conversation without one
 	ends    []int32 // tokens that end an answer
 	network *resident[*decoder]
 	source  atomic.Pointer[WeightSource]
@@ -76,7 +77,7 @@ type decoder struct {
 	shared sync.Pool
 }
 
-// LoadLM prepares the decoder in f: a Llama model with the tensors and metadata of llama.cpp's converter. The LM goes on
+// LoadLM prepares the decoder in f: a Llama or Qwen2 model with the tensors and metadata of llama.cpp's converter. The LM goes on
 // referring to the file's memory, for embeddings and vocabulary.
 func LoadLM(f *gguf.File, o LMOptions) (*LM, error) {
 	if o.Workers <= 0 {
@@ -100,7 +101,7 @@ func LoadLM(f *gguf.File, o LMOptions) (*LM, error) {
 		return nil, fmt.Errorf("load decoder: %w", err)
 	}
 	template, _ := f.Text("tokenizer.chat_template") // a model without one is no chat model
-	lm.chatML, lm.ends = isChatML(template), lm.answerEnds(f)
+	lm.chatML, lm.system, lm.ends = isChatML(template), defaultSystem(template), lm.answerEnds(f)
 	return lm, nil
 }
 

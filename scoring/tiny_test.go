@@ -18,44 +18,20 @@ import (
 type tiny struct {
 	layers, d, ffn, heads, kvHeads, context int
 	base, eps                               float64
+	splitPairs                              bool // rotary embedding turns values that lie half a head apart
 	tensors                                 map[string][]float32
 	tokens                                  []string
 	file                                    string
 }
 
-func newTiny() *tiny { return newTinyWith("", 0) }
+func newTiny() *tiny { return newTinyWith("", nil) }
 
 // newTinyWith makes the file state value for one key, whatever the tensors are.
-func newTinyWith(key string, value uint32) *tiny {
+func newTinyWith(key string, value any) *tiny {
 	n := &tiny{layers: 3, d: 96, ffn: 160, heads: 6, kvHeads: 2, context: 1200, base: 10000, eps: 1e-5, tensors: map[string][]float32{}}
 	r := rand.New(rand.NewPCG(3, 14))
 	var b gguftest.Builder
-	b.Set("general.architecture", "llama")
-	for k, v := range map[string]int{
-		"llama.block_count": n.layers, "llama.context_length": n.context, "llama.embedding_length": n.d,
-		"llama.feed_forward_length": n.ffn, "llama.attention.head_count": n.heads, "llama.attention.head_count_kv": n.kvHeads,
-	} {
-		if k == key {
-			v = int(value)
-		}
-		b.Set(k, uint32(v))
-	}
-	b.Set("llama.rope.freq_base", float32(n.base))
-	b.Set("llama.attention.layer_norm_rms_epsilon", float32(n.eps))
-	n.tokens = byteTokens()
-	types := make([]int32, len(n.tokens))
-	for i, token := range n.tokens {
-		types[i] = 1
-		if strings.HasPrefix(token, "<|") {
-			types[i] = 3
-		}
-	}
-	b.Set("tokenizer.ggml.tokens", n.tokens)
-	b.Set("tokenizer.ggml.token_type", types)
-	b.Set("tokenizer.ggml.merges", []string{"a b"})
-	b.Set("tokenizer.ggml.pre", "smollm")
-	b.Set("tokenizer.ggml.eos_token_id", uint32(len(n.tokens)-1))
-	b.Set("tokenizer.chat_template", "<|im_start|><|im_end|>")
+	n.describe(&b, "llama", "smollm", key, value)
 	add := func(name string, scale, offset float64, shape ...int) {
 		size := 1
 		for _, s := range shape {
@@ -86,6 +62,39 @@ func newTinyWith(key string, value uint32) *tiny {
 	}
 	n.file = b.Data()
 	return n
+}
+
+// describe writes the metadata, with another value for one key.
+func (n *tiny) describe(b *gguftest.Builder, arch, pre, key string, value any) {
+	set := func(k string, v any) {
+		if k == key {
+			v = value
+		}
+		b.Set(k, v)
+	}
+	set("general.architecture", arch)
+	for k, v := range map[string]int{
+		".block_count": n.layers, ".context_length": n.context, ".embedding_length": n.d,
+		".feed_forward_length": n.ffn, ".attention.head_count": n.heads, ".attention.head_count_kv": n.kvHeads,
+	} {
+		set(arch+k, uint32(v))
+	}
+	set(arch+".rope.freq_base", float32(n.base))
+	set(arch+".attention.layer_norm_rms_epsilon", float32(n.eps))
+	n.tokens = byteTokens()
+	types := make([]int32, len(n.tokens))
+	for i, token := range n.tokens {
+		types[i] = 1
+		if strings.HasPrefix(token, "<|") {
+			types[i] = 3
+		}
+	}
+	set("tokenizer.ggml.tokens", n.tokens)
+	set("tokenizer.ggml.token_type", types)
+	set("tokenizer.ggml.merges", []string{"a b"})
+	set("tokenizer.ggml.pre", pre)
+	set("tokenizer.ggml.eos_token_id", uint32(len(n.tokens)-1))
+	set("tokenizer.chat_template", "<|im_start|><|im_end|>")
 }
 
 // byteTokens is a vocabulary of the 256 bytes as GPT-2 spells them, one merge and the special tokens of ChatML.
@@ -136,6 +145,9 @@ func (n *tiny) logits(ids []int32) [][]float64 {
 				y[i] += float64(w[i*len(x)+j]) * v
 			}
 		}
+		for i, v := range n.tensors[name+".bias"] {
+			y[i] += float64(v)
+		}
 		return y
 	}
 	norm := func(name string, x []float64) []float64 {
@@ -152,8 +164,12 @@ func (n *tiny) logits(ids []int32) [][]float64 {
 		for h := 0; h < len(x); h += dim {
 			for i := 0; i < dim; i += 2 {
 				angle := float64(pos) * math.Pow(n.base, -float64(i)/float64(dim))
-				a, b := x[h+i], x[h+i+1]
-				x[h+i], x[h+i+1] = a*math.Cos(angle)-b*math.Sin(angle), a*math.Sin(angle)+b*math.Cos(angle)
+				first, second := h+i, h+i+1
+				if n.splitPairs {
+					first, second = h+i/2, h+i/2+dim/2
+				}
+				a, b := x[first], x[second]
+				x[first], x[second] = a*math.Cos(angle)-b*math.Sin(angle), a*math.Sin(angle)+b*math.Cos(angle)
 			}
 		}
 	}
@@ -220,8 +236,11 @@ func (n *tiny) logProbs(ids []int32) []float32 {
 	return out
 }
 
-func TestTinyNetworkAgainstFloat64(t *testing.T) {
-	n := newTiny()
+func TestTinyNetworkAgainstFloat64(t *testing.T) { againstFloat64(t, newTiny()) }
+
+// againstFloat64 compares both precisions on all tiers with the reference.
+func againstFloat64(t *testing.T, n *tiny) {
+	t.Helper()
 	ids := n.random(rand.New(rand.NewPCG(1, 2)), 120)
 	want := n.logProbs(ids)
 	for _, tier := range kernels.Supported() {

@@ -183,7 +183,7 @@ func TestWeightFileThatCannotBeWritten(t *testing.T) {
 
 func TestWeightFilesOfSeveralModelsAndStarts(t *testing.T) {
 	dir := t.TempDir()
-	one, other := newTiny(), newTinyWith("llama.context_length", 1100)
+	one, other := newTiny(), newTinyWith("llama.context_length", uint32(1100))
 	s := scoring.Sequence{Tokens: one.random(rand.New(rand.NewPCG(27, 28)), 40), From: 1}
 	want := logProbs(t, one.load(t, scoring.LMOptions{}), s)[0].LogProbs
 	var starts sync.WaitGroup

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Vocab is a byte-level BPE vocabulary as a GGUF file holds it.
@@ -16,7 +18,7 @@ type Vocab struct {
 	Types []int32
 	// Merges are the pairs to join, best first, each two tokens with a space between (tokenizer.ggml.merges).
 	Merges []string
-	// Pre names the pre-tokenizer (tokenizer.ggml.pre); "smollm" is known.
+	// Pre names the pre-tokenizer (tokenizer.ggml.pre): "smollm" or "qwen2".
 	Pre string
 }
 
@@ -26,6 +28,7 @@ const tokenControl = 3
 // BPE is the byte-level byte-pair encoding of a decoder model.
 type BPE struct {
 	split   splitter
+	compose bool     // the text is brought to Unicode's form NFC first
 	bytes   []string // what each token stands for
 	ids     map[string]int32
 	special []string // the special tokens
@@ -37,8 +40,14 @@ type BPE struct {
 // of its own is dropped from what is encoded, as Hugging Face's tokenizers does; SmolLM2 lacks six control characters and
 // the bytes that UTF-8 does not use.
 func NewBPE(v Vocab) (*BPE, error) {
-	if v.Pre != "smollm" {
-		return nil, fmt.Errorf("pre-tokenizer %q is not known: only smollm is", v.Pre)
+	b := &BPE{bytes: make([]string, len(v.Tokens)), ids: make(map[string]int32, len(v.Tokens))}
+	switch v.Pre {
+	case "smollm":
+		b.split = splitSmol
+	case "qwen2": // the file does not say it, but the model's own tokenizer composes characters
+		b.split, b.compose = splitQwen2, true
+	default:
+		return nil, fmt.Errorf("pre-tokenizer %q is not known: smollm and qwen2 are", v.Pre)
 	}
 	if len(v.Tokens) != len(v.Types) {
 		return nil, fmt.Errorf("the vocabulary has %d tokens but %d types", len(v.Tokens), len(v.Types))
@@ -46,7 +55,6 @@ func NewBPE(v Vocab) (*BPE, error) {
 	if len(v.Tokens) == 0 || len(v.Tokens) > math.MaxInt32 || len(v.Merges) >= noRank {
 		return nil, errors.New("the vocabulary is empty or too large")
 	}
-	b := &BPE{split: splitSmol, bytes: make([]string, len(v.Tokens)), ids: make(map[string]int32, len(v.Tokens))}
 	for id, token := range v.Tokens {
 		if _, ok := b.ids[token]; ok {
 			return nil, fmt.Errorf("token %q is there twice", token)
@@ -102,6 +110,9 @@ func (b *BPE) Encode(dst []int32, text string) []int32 {
 	if text == "" {
 		return dst
 	}
+	if b.compose && !norm.NFC.IsNormalString(text) {
+		text = composed(text)
+	}
 	m := mergers.Get().(*merger)
 	defer m.release()
 	for i := 0; i < len(text); {
@@ -111,6 +122,18 @@ func (b *BPE) Encode(dst []int32, text string) []int32 {
 	}
 	return dst
 }
+
+// composed returns text in Unicode's form NFC. Package norm breaks runs of more than 30 combining marks with graphemeJoiner,
+// which the form does not ask for: it is taken out again, unless the text has some of its own.
+func composed(text string) string {
+	c := norm.NFC.String(text)
+	if strings.Contains(text, graphemeJoiner) {
+		return c
+	}
+	return strings.ReplaceAll(c, graphemeJoiner, "")
+}
+
+const graphemeJoiner = "\u034f"
 
 // EncodeSpecial appends the tokens of text to dst, where the name of a special token is that token. Only for text that
 // we write ourselves, such as a chat template.

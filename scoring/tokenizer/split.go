@@ -80,6 +80,14 @@ func splitCL100K(text string, i int) int {
 	return spaces(text, i)
 }
 
+// splitQwen2 cuts as the GGUF pre-tokenizer "qwen2" does: as cl100k_base, but every numeric character is a word.
+func splitQwen2(text string, i int) int {
+	if c, n := classAt(text, i); c&classNumber != 0 {
+		return i + n
+	}
+	return splitCL100K(text, i)
+}
+
 // splitO200K cuts as o200k_base does:
 //
 //	[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|

@@ -18,7 +18,7 @@ type benchCommand struct {
 }
 
 type benchScoreCommand struct {
-	Tier    string `default:"auto" help:"CPU tier to measure: auto, generic, avx2, avx512-vnni, amx."`
+	Tier    string `default:"auto" help:"CPU tier to measure: auto, ${tiers}."`
 	Workers int    `help:"Cores to use; 0 is all."`
 	Rounds  int    `default:"5" help:"How often each job runs; figures are medians with the smallest and the largest."`
 	JSON    bool   `name:"json" help:"Print JSON."`

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/pith-llm/pith/compressors"
@@ -61,7 +62,7 @@ type jsonTextResult struct {
 }
 
 func (c *compressCommand) Run(ctx context.Context, std streams) error {
-	e, err := newEngine(c.Engine)
+	e, err := newEngine(c.Engine, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

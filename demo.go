@@ -117,7 +117,7 @@ type demo struct {
 
 // start brings up the embedded model, unless an API is named, and a proxy on a free loopback port.
 func (c *demoCommand) start(ctx context.Context) (*demo, error) {
-	e, err := newEngine(c.Engine)
+	e, err := newEngine(c.Engine, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

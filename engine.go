@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"sync"
 
@@ -24,7 +25,8 @@ type engine struct {
 	encoder  func() (*scoring.Encoder, error)
 }
 
-func newEngine(settings config.Engine) (*engine, error) {
+// newEngine checks the settings. Models are loaded when a score first needs them, which logger is told of.
+func newEngine(settings config.Engine, logger *slog.Logger) (*engine, error) {
 	tier := kernels.Best()
 	if settings.Scoring.Tier != "auto" {
 		var err error
@@ -39,6 +41,10 @@ func newEngine(settings config.Engine) (*engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compression.tokenizer: %w", err)
 	}
+	folder, err := settings.Cache.Folder()
+	if err != nil {
+		logger.Warn("no folder for prepared weights: every start prepares them", "error", err)
+	}
 	return &engine{
 		settings: settings,
 		counter:  counter,
@@ -52,14 +58,20 @@ func newEngine(settings config.Engine) (*engine, error) {
 			if settings.Scoring.Precision == "f32" {
 				precision = scoring.F32
 			}
-			return scoring.LoadLM(file, scoring.LMOptions{Precision: precision, Tier: tier, Workers: settings.Scoring.Workers})
+			return scoring.LoadLM(file, scoring.LMOptions{
+				Precision: precision, Tier: tier, Workers: settings.Scoring.Workers,
+				CacheDir: folder, IdleTimeout: settings.Scoring.IdleTimeout, Logger: logger,
+			})
 		}),
 		encoder: sync.OnceValues(func() (*scoring.Encoder, error) {
 			file, err := openModel(settings.Scoring.Encoder, models.Encoder)
 			if err != nil {
 				return nil, fmt.Errorf("scoring.encoder: %w", err)
 			}
-			return scoring.LoadEncoder(file, scoring.EncoderOptions{Tier: tier, Workers: settings.Scoring.Workers})
+			return scoring.LoadEncoder(file, scoring.EncoderOptions{
+				Tier: tier, Workers: settings.Scoring.Workers,
+				CacheDir: folder, IdleTimeout: settings.Scoring.IdleTimeout, Logger: logger,
+			})
 		}),
 	}, nil
 }

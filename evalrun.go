@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/pith-llm/pith/compressors"
@@ -26,7 +27,7 @@ type evalRunCommand struct {
 }
 
 func (c *evalRunCommand) Run(ctx context.Context, std streams) error {
-	e, err := newEngine(c.Settings)
+	e, err := newEngine(c.Settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/pith-llm/pith/config"
+	"github.com/pith-llm/pith/kernels"
 )
 
 // commands is the command line.
@@ -69,6 +70,7 @@ func parse(ctx context.Context, cli *commands, args, environ []string, std strea
 	app, err := kong.New(cli,
 		kong.Name("pith"),
 		kong.Description("A context-compression proxy for LLM APIs."),
+		kong.Vars{"tiers": strings.Join(kernels.TierNames(), ", ")},
 		kong.Writers(std.stdout, std.stderr),
 		kong.Exit(func(int) { printedHelp = true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),

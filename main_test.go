@@ -15,7 +15,8 @@ import (
 func pith(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errors bytes.Buffer
-	err = run(t.Context(), args, nil, streams{strings.NewReader(stdin), &out, &errors})
+	environ := []string{"PITH_CACHE_DIR=off"} // tests leave the user's folder alone
+	err = run(t.Context(), args, environ, streams{strings.NewReader(stdin), &out, &errors})
 	return out.String(), errors.String(), err
 }
 

@@ -25,11 +25,11 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	if c.Upstream == "" {
 		return errors.New("no upstream: say with --upstream, PITH_UPSTREAM or the key upstream where requests go, such as http://127.0.0.1:8000, or 'embedded'")
 	}
-	e, err := newEngine(c.Engine)
+	logger := slog.New(slog.NewTextHandler(std.stderr, nil))
+	e, err := newEngine(c.Engine, logger)
 	if err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewTextHandler(std.stderr, nil))
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -48,7 +48,8 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	logger.Info("listening", "address", listener.Addr().String(), "upstream", upstream, "mode", c.Mode,
-		"scorer", c.Scoring.Scorer, "tier", e.tier.String(), "best_tier", kernels.Best().String(), "version", version())
+		"scorer", c.Scoring.Scorer, "tier", e.tier.String(), "tiers_here", tierList(kernels.Supported()),
+		"tiers_lacking", tierList(kernels.Unsupported()), "version", version())
 	return serveUntilDone(ctx, server, listener)
 }
 

@@ -14,15 +14,7 @@ type versionCommand struct{}
 //nolint:unparam // kong wants a Run that returns an error
 func (versionCommand) Run(std streams) error {
 	fmt.Fprintf(std.stdout, "pith %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	var has, lacks []string
-	for _, tier := range []kernels.Tier{kernels.Generic, kernels.AVX2, kernels.AVX512VNNI, kernels.AMX} {
-		if tier.Supported() {
-			has = append(has, tier.String())
-		} else {
-			lacks = append(lacks, tier.String())
-		}
-	}
-	fmt.Fprintf(std.stdout, "CPU tiers: %s; not on this machine: %s\n", strings.Join(has, ", "), orNone(lacks))
+	fmt.Fprintf(std.stdout, "CPU tiers: %s; not on this machine: %s\n", tierList(kernels.Supported()), tierList(kernels.Unsupported()))
 	fmt.Fprintf(std.stdout, "tier in use: %s\n", kernels.Best())
 	return nil
 }
@@ -48,9 +40,14 @@ func version() string {
 	return info.Main.Version
 }
 
-func orNone(list []string) string {
-	if len(list) == 0 {
+// tierList names tiers, "none" for none.
+func tierList(tiers []kernels.Tier) string {
+	if len(tiers) == 0 {
 		return "none"
 	}
-	return strings.Join(list, ", ")
+	names := make([]string, len(tiers))
+	for i, tier := range tiers {
+		names[i] = tier.String()
+	}
+	return strings.Join(names, ", ")
 }

@@ -4,6 +4,8 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
 	"time"
 )
@@ -37,12 +39,30 @@ type Scoring struct {
 	Precision string `default:"int8" enum:"int8,f32" help:"Arithmetic of the decoder: int8, or f32 (the reference, several times slower)."`
 	Tier      string `default:"auto" help:"CPU instructions to use: auto, or one of the tiers that 'pith version' lists. Replicas that must agree to the byte pin one."`
 	Workers   int    `default:"0" help:"Threads of a forward pass; 0 means one a core."`
+
+	IdleTimeout time.Duration `default:"0s" help:"Give up the models' memory when nothing was scored for so long, and load them again when something is; 0 keeps them."`
 }
 
 // Cache holds the bounds of what is remembered.
 type Cache struct {
-	KV     int `name:"kv-mib" default:"512" help:"Memory for the K/V of scored segments, in MiB."`
-	Scores int `name:"scores-mib" default:"64" help:"Memory for scores, encoder vectors and token counts, in MiB."`
+	Dir    string `default:"auto" help:"Folder for weights prepared for this CPU, a file of 140 MB for the embedded decoder, which makes the next start faster: auto is pith in the user's cache folder, off is none."`
+	KV     int    `name:"kv-mib" default:"512" help:"Memory for the K/V of scored segments, in MiB."`
+	Scores int    `name:"scores-mib" default:"64" help:"Memory for scores, encoder vectors and token counts, in MiB."`
+}
+
+// Folder returns the folder that Dir stands for; empty is none.
+func (c Cache) Folder() (string, error) {
+	switch c.Dir {
+	case "", "off":
+		return "", nil
+	case "auto":
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", err
+		}
+		return filepath.Join(user, "pith"), nil
+	}
+	return c.Dir, nil
 }
 
 // Engine holds the settings that decide what becomes of a text; pith compress, eval, demo and serve share them.

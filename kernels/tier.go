@@ -14,6 +14,7 @@ package kernels
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -75,6 +76,20 @@ func Supported() []Tier {
 	}
 	return ts
 }
+
+// Unsupported returns the tiers that this machine cannot run, lowest first.
+func Unsupported() []Tier {
+	var ts []Tier
+	for t := Generic; t <= AMX; t++ {
+		if !t.Supported() {
+			ts = append(ts, t)
+		}
+	}
+	return ts
+}
+
+// TierNames returns the names of all tiers, lowest first.
+func TierNames() []string { return slices.Clone(tierNames[:]) }
 
 // shape is how a tier lays out an integer product.
 type shape struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"runtime"
 	"sync"
@@ -26,6 +27,8 @@ type EncoderOptions struct {
 	CacheDir string
 	// IdleTimeout is how long after the last call weights and working memory are given up, as for LMOptions.
 	IdleTimeout time.Duration
+	// Logger, if not nil, is told of each time that the weights are loaded.
+	Logger *slog.Logger
 }
 
 // maxEncoderTokens is the length that all-MiniLM-L6-v2 was trained for, [CLS] and [SEP] included; the rest of a text is
@@ -98,6 +101,7 @@ func LoadEncoder(f *gguf.File, o EncoderOptions) (*Encoder, error) {
 
 // load prepares the weights.
 func (e *Encoder) load(f *gguf.File) (*encoder, error) {
+	start := time.Now()
 	n := &encoder{idle: make(chan encoderPass, e.options.Workers)}
 	var source WeightSource
 	var err error
@@ -109,7 +113,9 @@ func (e *Encoder) load(f *gguf.File) (*encoder, error) {
 	if err != nil {
 		return nil, err
 	}
+	source.Took = time.Since(start)
 	e.source.Store(&source)
+	source.log(e.options.Logger, "encoder", e.options.Precision, e.options.Tier)
 	for range e.options.Workers {
 		n.idle <- nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,8 @@ type LMOptions struct {
 	// IdleTimeout is how long after the last call weights and working memory are given up; the next call loads them again.
 	// 0 keeps them.
 	IdleTimeout time.Duration
+	// Logger, if not nil, is told of each time that the weights are loaded.
+	Logger *slog.Logger
 }
 
 // ErrContextLength is wrapped by the errors for sequences longer than the model's context.
@@ -107,6 +110,7 @@ func LoadLM(f *gguf.File, o LMOptions) (*LM, error) {
 
 // load prepares the weights.
 func (lm *LM) load(f *gguf.File) (*decoder, error) {
+	start := time.Now()
 	d := &decoder{idle: make(chan *worker, lm.options.Workers)}
 	var source WeightSource
 	var err error
@@ -118,7 +122,9 @@ func (lm *LM) load(f *gguf.File) (*decoder, error) {
 	if err != nil {
 		return nil, err
 	}
+	source.Took = time.Since(start)
 	lm.source.Store(&source)
+	source.log(lm.options.Logger, "decoder", lm.options.Precision, lm.options.Tier)
 	for range lm.options.Workers {
 		d.idle <- &worker{}
 	}

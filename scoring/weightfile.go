@@ -3,6 +3,7 @@ package scoring
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -10,10 +11,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/pith-llm/pith/kernels"
@@ -44,6 +47,32 @@ type WeightSource struct {
 	Mapped bool
 	// Err is why the file could not be written after that; nil if it was. It costs time at the next start and nothing else.
 	Err error
+	// Took is how long it took until the weights were ready.
+	Took time.Duration
+}
+
+// log writes a line about a model that was loaded, which is a decoder or an encoder; logger may be nil.
+func (s WeightSource) log(logger *slog.Logger, model string, precision Precision, tier kernels.Tier) {
+	if logger == nil {
+		return
+	}
+	from := "prepared"
+	if s.Mapped {
+		from = "mapped"
+	}
+	attributes := []slog.Attr{
+		slog.String("model", model), slog.String("precision", precision.String()), slog.String("tier", tier.String()),
+		slog.String("weights", from), slog.Int64("took_ms", s.Took.Milliseconds()),
+	}
+	if s.File != "" {
+		attributes = append(attributes, slog.String("weight_file", s.File))
+	}
+	level := slog.LevelInfo
+	if s.Err != nil {
+		level = slog.LevelWarn
+		attributes = append(attributes, slog.String("weight_file_error", s.Err.Error()))
+	}
+	logger.LogAttrs(context.Background(), level, "model loaded", attributes...)
 }
 
 // weightFile is the place of one model's prepared weights in a cache directory, or nowhere.

@@ -47,38 +47,64 @@ func tile(units []unit, first, end int) []unit {
 
 // unit appends the segments of one unit.
 func (c *cutter) unit(u unit, parent int) {
-	if u.kind == KindFunction && parent >= 0 {
+	if u.method {
 		u.kind = KindMethod
 	}
 	size := c.size(u.first, u.end)
+	end := u.end
+	if u.closing > 0 {
+		end = u.closing
+	}
 	if len(u.members) > 0 && size > c.GroupTokens {
-		opening := u.members[0].first
-		for i, m := range u.members {
-			if m.kind == KindFunction || m.kind == KindClass {
-				// Fields and the documentation stand in the opening unless they are long.
-				if c.size(u.first, m.first) <= 2*c.GroupTokens {
-					opening, u.members = m.first, u.members[i:]
-				}
-				break
-			}
-		}
+		opening := c.opening(&u)
 		header := c.add(c.start(u.first), c.start(opening), KindHeader, u.name, parent)
-		c.level(u.members, opening, u.end, header)
+		c.level(u.members, opening, end, header)
+		c.close(u, header)
 		return
 	}
 	if size <= c.MaxTokens {
+		if u.scope {
+			u.kind = KindStatement
+		}
 		c.add(c.start(u.first), c.start(u.end), u.kind, u.name, parent)
 		return
 	}
-	header := u.first + 1
+	first := u.first + 1
 	if u.bodyFirst > u.first && u.bodyFirst < u.end {
-		header = u.bodyFirst
+		first = u.bodyFirst
 	}
-	if header < u.end && u.kind != KindImport {
-		parent = c.add(c.start(u.first), c.start(header), KindHeader, u.name, parent)
-		u.first = header
+	if first >= end || u.kind == KindImport {
+		c.parts(u.first, u.end, partTokens, u.kind, u.name, parent)
+		return
 	}
-	c.parts(u.first, u.end, partTokens, u.kind, u.name, parent)
+	header := c.add(c.start(u.first), c.start(first), KindHeader, u.name, parent)
+	c.parts(first, end, partTokens, u.kind, u.name, header)
+	c.close(u, header)
+}
+
+// opening returns the line after the opening of a class or scope and leaves the members after it: fields and the
+// documentation stand in the opening of a class unless they are long.
+func (c *cutter) opening(u *unit) int {
+	opening := u.members[0].first
+	if u.scope {
+		return opening
+	}
+	for i, m := range u.members {
+		if m.kind == KindFunction || m.kind == KindClass {
+			if c.size(u.first, m.first) <= 2*c.GroupTokens {
+				opening, u.members = m.first, u.members[i:]
+			}
+			break
+		}
+	}
+	return opening
+}
+
+// close appends the line that closes u, if it has one of its own.
+func (c *cutter) close(u unit, header int) {
+	if u.closing > 0 {
+		c.add(c.start(u.closing), c.start(u.end), KindClosing, u.name, header)
+	}
 }
 
 // parts appends lines [first, end) as segments of about limit tokens, cut where the indentation is lowest.

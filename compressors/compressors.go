@@ -28,8 +28,9 @@ type Text struct {
 // SegmentKind says what a segment is.
 type SegmentKind uint8
 
-// The kinds of segment. KindText is a paragraph or a group of them; KindHeader is the opening of a class or of a long
-// function whose parts are segments of their own.
+// The kinds of segment. KindText is a paragraph or a group of them; KindHeader is the opening of a class, a namespace or a
+// long function whose parts are segments of their own, KindClosing the line that closes it: its parent is the header, and
+// who keeps the header must keep it for the code to parse.
 const (
 	KindText SegmentKind = iota
 	KindHeading
@@ -41,10 +42,11 @@ const (
 	KindMethod
 	KindClass
 	KindHeader
+	KindClosing
 )
 
 var segmentKindNames = [...]string{
-	"text", "heading", "sentence", "lines", "import", "statement", "function", "method", "class", "header",
+	"text", "heading", "sentence", "lines", "import", "statement", "function", "method", "class", "header", "closing",
 }
 
 // String returns the kind in lower case, such as "function".
@@ -53,6 +55,31 @@ func (k SegmentKind) String() string {
 		return segmentKindNames[k]
 	}
 	return fmt.Sprintf("SegmentKind(%d)", uint8(k))
+}
+
+// Import is what one statement brings into a file from one module.
+type Import struct {
+	// Path is the module as the source writes it, without quotes: "net/http", "./store", "java.util", "crate::store".
+	Path string
+	// Names are the names taken from it, each followed by its alias if it has one; "*" stands for all of them. Empty where
+	// the module is imported as a whole without an alias.
+	Names []string
+}
+
+// Symbols are the names that a segment of code holds, each once, in the order of the source. They are read from the
+// syntax tree, without types: what a name refers to is for its reader to guess. All are empty where no grammar reads the
+// text.
+type Symbols struct {
+	// Defines are the names that others may use: functions, methods, types, fields, top-level variables.
+	Defines []string
+	// Uses are the identifiers of code, not of comments and strings, that are bound neither here nor elsewhere in the same definition.
+	Uses []string
+	// Locals are the names that are bound here for the rest of their definition only: parameters, local variables.
+	Locals []string
+	// LocalUses are the names used here that another segment of the same definition binds.
+	LocalUses []string
+	// Imports are what the segment's import statements name.
+	Imports []Import
 }
 
 // Segment is a half-open range of bytes [Start, End) of one text. The segments of a text tile it exactly.
@@ -64,6 +91,7 @@ type Segment struct {
 	// Parent is the index of the segment of the same text that holds the enclosing header (a class's opening, a long
 	// function's signature, a section's heading), always less than the segment's own index; -1 without one. Whoever keeps a segment keeps its parents.
 	Parent int
+	Symbols
 }
 
 // Segmenter cuts a text into segments that tile it.

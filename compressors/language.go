@@ -28,37 +28,67 @@ func (l *language) family() Family {
 }
 
 var (
-	plainText = &language{name: "text"}
-	markdown  = &language{name: "markdown"}
-	goLang    = &language{name: "go", comment: "//", code: true, grammar: goGrammar}
-	python    = &language{name: "python", comment: "#", code: true, grammar: pythonGrammar}
-	tsLang    = &language{name: "typescript", comment: "//", code: true, grammar: typescriptGrammar}
+	plainText  = &language{name: "text"}
+	markdown   = &language{name: "markdown"}
+	goLang     = &language{name: "go", comment: "//", code: true, grammar: goGrammar}
+	pythonLang = &language{name: "python", comment: "#", code: true, grammar: pythonGrammar}
+	tsLang     = &language{name: "typescript", comment: "//", code: true, grammar: typescriptGrammar}
 	// TSX's grammar reads JavaScript and JSX as well; TypeScript's own reads casts in angle brackets instead.
-	tsx       = &language{name: "tsx", comment: "//", code: true, grammar: tsxGrammar}
-	slashCode = &language{name: "code", comment: "//", code: true}
-	hashCode  = &language{name: "code", comment: "#", code: true}
-	dashCode  = &language{name: "code", comment: "--", code: true}
-	markup    = &language{name: "markup", code: true}
+	tsxLang    = &language{name: "tsx", comment: "//", code: true, grammar: tsxGrammar}
+	javaLang   = &language{name: "java", comment: "//", code: true, grammar: javaGrammar}
+	kotlinLang = &language{name: "kotlin", comment: "//", code: true, grammar: kotlinGrammar}
+	scalaLang  = &language{name: "scala", comment: "//", code: true, grammar: scalaGrammar}
+	cLang      = &language{name: "c", comment: "//", code: true, grammar: cGrammar}
+	cppLang    = &language{name: "cpp", comment: "//", code: true, grammar: cppGrammar}
+	csharpLang = &language{name: "csharp", comment: "//", code: true, grammar: csharpGrammar}
+	rustLang   = &language{name: "rust", comment: "//", code: true, grammar: rustGrammar}
+	swiftLang  = &language{name: "swift", comment: "//", code: true, grammar: swiftGrammar}
+	rubyLang   = &language{name: "ruby", comment: "#", code: true, grammar: rubyGrammar}
+	phpLang    = &language{name: "php", comment: "//", code: true, grammar: phpGrammar}
+	shell      = &language{name: "bash", comment: "#", code: true, grammar: bashGrammar}
+	cssLang    = &language{name: "css", code: true, grammar: cssGrammar}
+	tomlLang   = &language{name: "toml", comment: "#", code: true, grammar: tomlGrammar}
+	slashCode  = &language{name: "code", comment: "//", code: true}
+	hashCode   = &language{name: "code", comment: "#", code: true}
+	dashCode   = &language{name: "code", comment: "--", code: true}
+	markup     = &language{name: "markup", code: true}
 )
 
 var languageByName = map[string]*language{
 	"text": plainText, "txt": plainText, "plain": plainText, "prose": plainText, "en": plainText, "log": plainText,
-	"markdown": markdown, "md": markdown, "go": goLang, "golang": goLang, "python": python, "py": python,
-	"typescript": tsLang, "ts": tsLang, "tsx": tsx, "javascript": tsx, "js": tsx, "jsx": tsx,
-	"java": slashCode, "rust": slashCode, "c": slashCode, "cpp": slashCode, "c++": slashCode, "csharp": slashCode,
-	"kotlin": slashCode, "swift": slashCode, "scala": slashCode, "php": slashCode, "ruby": hashCode, "shell": hashCode,
-	"bash": hashCode, "yaml": hashCode, "toml": hashCode, "sql": dashCode, "lua": dashCode, "haskell": dashCode,
-	"html": markup, "xml": markup, "css": markup, "json": markup,
+	"markdown": markdown, "md": markdown, "go": goLang, "golang": goLang, "python": pythonLang, "py": pythonLang,
+	"typescript": tsLang, "ts": tsLang, "tsx": tsxLang, "javascript": tsxLang, "js": tsxLang, "jsx": tsxLang,
+	"java": javaLang, "kotlin": kotlinLang, "kt": kotlinLang, "scala": scalaLang, "c": cLang, "cpp": cppLang, "c++": cppLang, "cxx": cppLang,
+	"objective-c": slashCode, "csharp": csharpLang, "c#": csharpLang, "cs": csharpLang, "rust": rustLang, "rs": rustLang, "swift": swiftLang,
+	"ruby": rubyLang, "rb": rubyLang, "php": phpLang, "shell": shell, "bash": shell, "sh": shell, "zsh": shell,
+	"css": cssLang, "scss": slashCode, "less": slashCode, "toml": tomlLang, "dart": slashCode, "groovy": slashCode,
+	"proto": slashCode, "protobuf": slashCode, "zig": slashCode, "solidity": slashCode, "glsl": slashCode,
+	"yaml": hashCode, "yml": hashCode, "perl": hashCode, "r": hashCode, "elixir": hashCode, "julia": hashCode,
+	"makefile": hashCode, "dockerfile": hashCode, "cmake": hashCode, "powershell": hashCode, "nix": hashCode,
+	"hcl": hashCode, "terraform": hashCode, "graphql": hashCode,
+	"sql": dashCode, "lua": dashCode, "haskell": dashCode, "elm": dashCode, "ada": dashCode, "vhdl": dashCode,
+	"html": markup, "xml": markup, "json": markup,
 }
 
 var languageByExtension = map[string]*language{
-	".txt": plainText, ".log": plainText, ".md": markdown, ".markdown": markdown, ".go": goLang, ".py": python,
-	".pyi": python, ".ts": tsLang, ".mts": tsLang, ".cts": tsLang, ".tsx": tsx, ".js": tsx, ".mjs": tsx, ".cjs": tsx,
-	".jsx": tsx, ".java": slashCode, ".rs": slashCode, ".c": slashCode, ".h": slashCode, ".cc": slashCode,
-	".cpp": slashCode, ".hpp": slashCode, ".cs": slashCode, ".kt": slashCode, ".swift": slashCode, ".scala": slashCode,
-	".php": slashCode, ".proto": slashCode, ".rb": hashCode, ".sh": hashCode, ".bash": hashCode, ".yaml": hashCode,
-	".yml": hashCode, ".toml": hashCode, ".sql": dashCode, ".lua": dashCode, ".hs": dashCode, ".html": markup,
-	".xml": markup, ".css": markup, ".json": markup, ".jsonl": markup,
+	".txt": plainText, ".log": plainText, ".md": markdown, ".markdown": markdown, ".mdx": markdown, ".go": goLang,
+	".py": pythonLang, ".pyi": pythonLang, ".pyx": pythonLang, ".ts": tsLang, ".mts": tsLang, ".cts": tsLang, ".tsx": tsxLang, ".js": tsxLang,
+	".mjs": tsxLang, ".cjs": tsxLang, ".jsx": tsxLang, ".java": javaLang, ".kt": kotlinLang, ".kts": kotlinLang, ".scala": scalaLang, ".sc": scalaLang,
+	".c": cLang, ".h": cppLang, ".cc": cppLang, ".cpp": cppLang, ".cxx": cppLang, ".hh": cppLang, ".hpp": cppLang, ".hxx": cppLang, ".inl": cppLang, ".cu": cppLang,
+	".m": slashCode, ".mm": slashCode, ".cs": csharpLang, ".rs": rustLang, ".swift": swiftLang, ".rb": rubyLang, ".rake": rubyLang, ".gemspec": rubyLang,
+	".php": phpLang, ".sh": shell, ".bash": shell, ".zsh": shell, ".css": cssLang, ".scss": slashCode, ".less": slashCode,
+	".toml": tomlLang, ".proto": slashCode, ".dart": slashCode, ".groovy": slashCode, ".gradle": slashCode, ".zig": slashCode,
+	".sol": slashCode, ".glsl": slashCode, ".yaml": hashCode, ".yml": hashCode, ".pl": hashCode, ".pm": hashCode, ".r": hashCode,
+	".ex": hashCode, ".exs": hashCode, ".jl": hashCode, ".mk": hashCode, ".cmake": hashCode, ".ps1": hashCode, ".nix": hashCode,
+	".tf": hashCode, ".hcl": hashCode, ".graphql": hashCode, ".sql": dashCode, ".lua": dashCode, ".hs": dashCode, ".elm": dashCode,
+	".html": markup, ".htm": markup, ".xml": markup, ".json": markup, ".jsonl": markup,
+}
+
+// languageByFile names files that have no telling extension.
+var languageByFile = map[string]*language{
+	"makefile": hashCode, "gnumakefile": hashCode, "dockerfile": hashCode, "cmakelists.txt": hashCode, "gemfile": rubyLang,
+	"rakefile": rubyLang, "podfile": rubyLang, "vagrantfile": rubyLang, "cargo.lock": tomlLang, "pipfile": tomlLang, "jenkinsfile": slashCode,
+	".bashrc": shell, ".zshrc": shell, ".profile": shell, ".bash_profile": shell, "justfile": hashCode,
 }
 
 // comments are the line comments that a marker may follow.
@@ -72,6 +102,9 @@ func languageOf(text Text) *language {
 	}
 	// A title may end in something like ".js"; a path holds no space.
 	if !strings.ContainsAny(text.Name, " \t\n") {
+		if l := languageByFile[strings.ToLower(path.Base(text.Name))]; l != nil {
+			return l
+		}
 		if l := languageByExtension[strings.ToLower(path.Ext(text.Name))]; l != nil {
 			return l
 		}
@@ -92,11 +125,17 @@ func languageOfContent(content string) *language {
 		first, _, _ := strings.Cut(content, "\n")
 		switch {
 		case strings.Contains(first, "python"):
-			return python
+			return pythonLang
 		case strings.Contains(first, "node"), strings.Contains(first, "deno"):
-			return tsx
-		case strings.HasSuffix(first, "sh"):
+			return tsxLang
+		case strings.Contains(first, "ruby"):
+			return rubyLang
+		case strings.Contains(first, "php"):
+			return phpLang
+		case strings.Contains(first, "perl"):
 			return hashCode
+		case strings.HasSuffix(strings.TrimSpace(first), "sh"):
+			return shell
 		}
 	}
 	switch opening := strings.TrimLeft(content, " \t\r\n"); {
@@ -180,9 +219,9 @@ func languageOfContent(content string) *language {
 	case best == goLines:
 		return goLang
 	case best == pythonLines:
-		return python
+		return pythonLang
 	default:
-		return tsx
+		return tsxLang
 	}
 	if headings > 0 || fences >= 2 {
 		return markdown

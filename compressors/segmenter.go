@@ -83,13 +83,14 @@ func (s *SyntaxSegmenter) counted(src *source, lang *language) ([]Segment, []int
 	switch {
 	case !lang.code:
 		c.prose(lang == markdown)
-	case lang.grammar != nil && parsable(src.text):
-		units, ok, err := s.parsers.units(lang.grammar, src)
+	case lang.grammar != nil && parsable(lang.grammar, src.text):
+		syntax, err := s.parsers.read(lang.grammar, src)
 		if err != nil {
 			return nil, nil, err
 		}
-		if ok {
-			c.level(units, 0, src.lines(), -1)
+		if syntax != nil {
+			c.level(syntax.units, 0, src.lines(), -1)
+			syntax.symbols.assign(c.segments, src.text)
 			break
 		}
 		fallthrough

@@ -2,6 +2,7 @@ package compressors_test
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -49,7 +50,11 @@ func TestLongFunctionIsSignatureAndParts(t *testing.T) {
 	if len(got) < 5 {
 		t.Errorf("%d segments, want several parts", len(got))
 	}
-	for _, s := range got[2:] {
+	last := got[len(got)-1]
+	if last.Kind != compressors.KindClosing || last.Parent != 1 || source[last.Start:last.End] != "}\n" {
+		t.Errorf("the last segment is a %s, %q with parent %d, want the closing bracket", last.Kind, source[last.Start:last.End], last.Parent)
+	}
+	for _, s := range got[2 : len(got)-1] {
 		if s.Parent != 1 || s.Name != "long" {
 			t.Errorf("a part is %q with parent %d", s.Name, s.Parent)
 		}
@@ -203,7 +208,7 @@ func TestSegmenterIsConcurrent(t *testing.T) {
 		group.Go(func() {
 			for range 10 {
 				got, err := s.Segments(text)
-				if err != nil || !slices.Equal(got, want) {
+				if err != nil || !reflect.DeepEqual(got, want) {
 					t.Errorf("segments differ (%v)", err)
 				}
 			}

@@ -30,16 +30,19 @@ type unit struct {
 	kind       SegmentKind
 	name       string
 	bodyFirst  int    // first line of the body, 0 without one
-	members    []unit // of a class
+	closing    int    // the line that closes the body, 0 without one of its own
+	members    []unit // of a class or scope
+	scope      bool   // members stand as if outside
+	method     bool   // a function in a class
 	// leads is set for comments and decorators, which join the unit on the line after them.
 	leads bool
 }
 
-// parsable reports whether text may be handed to tree-sitter: small enough, brackets nested to a bounded depth (counted
+// parsable reports whether text may be handed to tree-sitter: safe for the grammar's scanner, small enough, brackets nested to a bounded depth (counted
 // wherever they stand, in strings and comments too), and few lines that are nothing but a backslash: Python's scanner
 // reads on over all of them at each.
-func parsable(text string) bool {
-	if len(text) > maxParseBytes {
+func parsable(g *grammar, text string) bool {
+	if len(text) > maxParseBytes || g.safe != nil && !g.safe(text) {
 		return false
 	}
 	if n := strings.Count(text, "\\"); n > maxContinuations {
@@ -74,14 +77,42 @@ type parsers struct {
 
 func newParsers() *parsers {
 	p := &parsers{idle: map[*grammar]chan *sitter.Parser{}}
-	for _, g := range []*grammar{goGrammar, pythonGrammar, typescriptGrammar, tsxGrammar} {
-		p.idle[g] = make(chan *sitter.Parser, runtime.GOMAXPROCS(0))
+	for _, l := range languageByName {
+		if g := l.grammar; g != nil && p.idle[g] == nil {
+			p.idle[g] = make(chan *sitter.Parser, runtime.GOMAXPROCS(0))
+		}
 	}
 	return p
 }
 
-// units parses src and returns the units of its top level in order; false if the text does not follow the grammar.
-func (p *parsers) units(g *grammar, src *source) ([]unit, bool, error) {
+// syntax is what a tree says of a text.
+type syntax struct {
+	units   []unit // of the top level, in order
+	symbols *symbolTable
+}
+
+// read parses src; nil if the text does not follow the grammar.
+func (p *parsers) read(g *grammar, src *source) (*syntax, error) {
+	tree, err := p.parse(g, src)
+	if err != nil || tree == nil {
+		return nil, err
+	}
+	defer tree.Close()
+	w := walker{grammar: g, src: src}
+	units := w.units(tree.RootNode(), nil, 0)
+	// A text of another language parses as one error after the other.
+	if w.errorBytes*2 > len(src.text) {
+		return nil, nil //nolint:nilnil // documented
+	}
+	symbols, err := g.readSymbols(tree.RootNode(), src.text)
+	if err != nil {
+		return nil, fmt.Errorf("symbols: %w", err)
+	}
+	return &syntax{units, symbols}, nil
+}
+
+// parse parses src with an idle parser or a new one; nil if the text does not follow the grammar.
+func (p *parsers) parse(g *grammar, src *source) (*sitter.Tree, error) {
 	var parser *sitter.Parser
 	select {
 	case parser = <-p.idle[g]:
@@ -92,21 +123,14 @@ func (p *parsers) units(g *grammar, src *source) ([]unit, bool, error) {
 	tree, err := parse(parser, src)
 	if err != nil {
 		parser.Close()
-		return nil, false, fmt.Errorf("parse: %w", err)
+		return nil, fmt.Errorf("parse: %w", err)
 	}
 	select {
 	case p.idle[g] <- parser:
 	default:
 		parser.Close()
 	}
-	if tree == nil {
-		return nil, false, nil
-	}
-	defer tree.Close()
-	w := walker{grammar: g, src: src}
-	units := w.units(tree.RootNode(), "", 0)
-	// A text of another language parses as one error after the other.
-	return units, w.errorBytes*2 <= len(src.text), nil
+	return tree, nil
 }
 
 // parse returns the tree of src, nil if it has more than maxErrors or is empty.
@@ -174,8 +198,8 @@ type walker struct {
 	errorBytes int
 }
 
-// units returns the units among the children of node; owner is the name of the class that node is the body of.
-func (w *walker) units(node *sitter.Node, owner string, depth int) []unit {
+// units returns the units among the children of node, which is the body of owner; nil for the top level.
+func (w *walker) units(node *sitter.Node, owner *unit, depth int) []unit {
 	cursor := sitter.NewTreeCursor(node)
 	defer cursor.Close()
 	var units []unit
@@ -216,18 +240,20 @@ func (w *walker) join(units []unit, u unit) []unit {
 		u.end = max(u.end, last.end)
 		*last = u
 	case u.first < last.end:
-		last.end = max(last.end, u.end)
+		if u.end > last.end {
+			last.end, last.closing = u.end, 0
+		}
 	default:
 		return append(units, u)
 	}
 	return units
 }
 
-func (w *walker) unit(node *sitter.Node, owner string, depth int) unit {
+func (w *walker) unit(node *sitter.Node, owner *unit, depth int) unit {
 	r := w.grammar.roles[node.Type()]
 	definition := node
 	if r == roleWrapper {
-		definition, r = w.grammar.definition(node)
+		definition, r = w.grammar.definition(node, w.src.text)
 	}
 	u := unit{first: int(node.StartPoint().Row), end: endLine(node), kind: KindStatement}
 	switch r {
@@ -239,33 +265,61 @@ func (w *walker) unit(node *sitter.Node, owner string, depth int) unit {
 		u.kind = KindFunction
 	case roleClass, roleType:
 		u.kind = KindClass
+	case roleScope:
+		u.scope = true
 	case roleStatement, roleWrapper, roleError:
 		return u
 	}
-	if u.kind != KindFunction && u.kind != KindClass {
+	if u.kind != KindFunction && u.kind != KindClass && !u.scope {
 		return u
 	}
 	u.name = symbol(definition, w.src.text)
-	if owner != "" && u.name != "" {
-		u.name = owner + "." + u.name
+	if owner != nil {
+		u.method = u.kind == KindFunction && !owner.scope
+		if owner.name != "" && u.name != "" {
+			u.name = owner.name + "." + u.name
+		}
 	}
 	b := body(definition)
 	if b == nil {
+		if u.scope { // it names a file or says where the rest of this one belongs
+			u.kind, u.name, u.scope = KindImport, "", false
+		}
 		return u
 	}
 	u.bodyFirst = int(b.StartPoint().Row)
 	if strings.HasPrefix(w.src.text[b.StartByte():], "{") {
 		u.bodyFirst++
 	}
-	if r == roleClass && depth < maxClassDepth {
-		for _, m := range w.units(b, u.name, depth+1) {
+	if last := u.end - 1; last >= u.bodyFirst && last > u.first && closes(w.src.content(last)) {
+		u.closing = last
+	}
+	if (r == roleClass || r == roleScope) && depth < maxClassDepth {
+		for _, m := range w.units(b, &u, depth+1) {
 			// A member that shares a line with the class's own first or last line cannot be cut off.
 			if m.first > u.first && m.end <= u.end {
 				u.members = append(u.members, m)
 			}
 		}
+		if n := len(u.members); n > 0 && u.members[n-1].end > u.closing {
+			u.closing = 0
+		}
 	}
 	return u
+}
+
+// closes reports whether a line holds nothing but what closes a body: a bracket or a word for it, and a comment.
+func closes(line string) bool {
+	line = strings.TrimLeft(line, " \t")
+	if strings.HasPrefix(line, "#endif") {
+		return true
+	}
+	rest, found := strings.CutPrefix(line, "}")
+	if !found {
+		rest, found = strings.CutPrefix(line, "end")
+	}
+	rest = strings.TrimLeft(rest, " \t\r;,)")
+	return found && (rest == "" || hasAnyPrefix(rest, "//", "/*", "#"))
 }
 
 // endLine returns the line after the last one that node stands on.

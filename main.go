@@ -26,6 +26,9 @@ type commands struct {
 	Demo     demoCommand     `cmd:"" help:"Send two long questions through the real proxy and show what happens."`
 	Eval     struct {
 		Run evalRunCommand `cmd:"" help:"Measure how much of what an answer needs survives compression."`
+
+		Accuracy evalAccuracyCommand `cmd:"" help:"Compare the int8 arithmetic of each CPU tier with f32."`
+		Flips    evalFlipsCommand    `cmd:"" help:"Count the selections that differ between CPU tiers."`
 	} `cmd:"" help:"Measure what compression does."`
 	Bench benchCommand `cmd:"" help:"Measure speed."`
 	Model struct {

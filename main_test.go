@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/pith-llm/pith/compressors"
+	"github.com/pith-llm/pith/eval"
+	"github.com/pith-llm/pith/kernels"
 )
 
 // pith runs the command as a user would and returns what it wrote.
@@ -196,5 +198,35 @@ func TestDemoSavesHalfAndAnswers(t *testing.T) {
 		if kept == 0 || kept == len(run.Segments) {
 			t.Errorf("%s: %d of %d segments are kept", run.Name, kept, len(run.Segments))
 		}
+	}
+}
+
+func TestEvalAccuracyOfInt8(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "cases.jsonl")
+	const texts = `[{"text":"The lock is released by a script that compares the stored value with the owner's and deletes the key.\n"},
+		{"text":"Sailing boats are moored along the quay, where gulls wait for the fishermen to come back in the evening.\n"},
+		{"text":"A retry is counted once the deadline has passed; the counter is reset whenever a call to the server succeeds.\n"}]`
+	line := strings.ReplaceAll(`{"id":"a","task":"t","query":"who releases the lock?","context":`+texts+`,"gold_segments":[0]}`, "\n", "")
+	if err := os.WriteFile(data, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _, err := pith(t, "", "eval", "accuracy", "--texts", data, "--count", "3", "--tokens", "16", "--rank", data,
+		"--tiers", kernels.Best().String(), "--json", "--quiet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report eval.Accuracy
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Tokens != 3*15 || report.Cases != 1 || len(report.Differences) != 1 {
+		t.Fatalf("%d tokens, %d cases, %d differences, want 45, 1, 1", report.Tokens, report.Cases, len(report.Differences))
+	}
+	// Int8 is near f32 and is not f32.
+	if d := report.Differences[0]; !(d.MeanAbs > 0.001 && d.MeanAbs < 0.2 && d.P99Abs >= d.MeanAbs && d.Rank == 1 && d.MRR == report.MRR) {
+		t.Errorf("int8 against f32: %+v", d)
+	}
+	if _, _, err := pith(t, "", "eval", "flips", "--data", data, "--tiers", kernels.Best().String(), "--quiet"); err == nil {
+		t.Error("one tier was compared with itself")
 	}
 }

@@ -205,7 +205,7 @@ type rival struct {
 // compete finds llama.cpp's settings for one task and runs both sides in turns.
 func compete(ctx context.Context, r *rig, d *driver, t *task, files *rivalFiles, o AgainstOptions) (Contest, error) {
 	rivals := rivalsFor(r, t, files, o)
-	settings, err := search(d, t, rivals[0].job, o)
+	settings, err := search(ctx, d, t, rivals[0].job, o)
 	if err != nil {
 		return Contest{}, err
 	}
@@ -216,7 +216,7 @@ func compete(ctx context.Context, r *rig, d *driver, t *task, files *rivalFiles,
 			return Contest{}, err
 		}
 		defer func() { _ = d.ask(driverRequest{Op: "release", Name: v.Quant}, nil) }() // only frees memory
-		if _, err := d.run(v.Quant); err != nil {
+		if _, err := d.run(ctx, t, v.Quant); err != nil {
 			return Contest{}, err
 		}
 	}
@@ -231,7 +231,7 @@ func compete(ctx context.Context, r *rig, d *driver, t *task, files *rivalFiles,
 			if last, err = r.run(ctx, t); err != nil {
 				return Contest{}, err
 			}
-			theirs, err := d.run(v.Quant)
+			theirs, err := d.run(ctx, t, v.Quant)
 			if err != nil {
 				return Contest{}, err
 			}
@@ -286,18 +286,18 @@ func (v *rival) result(workers int) Rival {
 	return v.Rival
 }
 
-func (d *driver) run(name string) (driverOutcome, error) {
+func (d *driver) run(ctx context.Context, t *task, name string) (driverOutcome, error) {
 	var o driverOutcome
-	err := d.ask(driverRequest{Op: "run", Name: name}, &o)
+	err := t.inCompany(ctx, func() error { return d.ask(driverRequest{Op: "run", Name: name}, &o) })
 	return o, err
 }
 
 // search returns the fastest settings for a job: first all ways of keeping keys and values and of grouping sequences,
 // with and without flash attention, then the larger n_ubatch where a call has more rows than the smaller.
-func search(d *driver, t *task, job driverJob, o AgainstOptions) (LlamaSettings, error) {
+func search(ctx context.Context, d *driver, t *task, job driverJob, o AgainstOptions) (LlamaSettings, error) {
 	best, bestTime := LlamaSettings{}, 0.0
 	try := func(s LlamaSettings) error {
-		took, err := d.try(job, s, bestTime)
+		took, err := d.try(ctx, t, job, s, bestTime)
 		if err != nil {
 			return err
 		}
@@ -326,13 +326,13 @@ func search(d *driver, t *task, job driverJob, o AgainstOptions) (LlamaSettings,
 
 // try prepares a job with these settings, runs it twice and returns the shorter time of decoding. What is far behind the
 // best time so far, if there is one, runs once.
-func (d *driver) try(job driverJob, s LlamaSettings, best float64) (seconds float64, err error) {
+func (d *driver) try(ctx context.Context, t *task, job driverJob, s LlamaSettings, best float64) (seconds float64, err error) {
 	const name, farBehind = "trial", 1.5
 	if err := d.ask(driverRequest{Op: "prepare", Name: name, Job: &job, Settings: &s}, nil); err != nil {
 		return 0, err
 	}
 	for range 2 {
-		o, err := d.run(name)
+		o, err := d.run(ctx, t, name)
 		if err != nil {
 			return 0, err
 		}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
-	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/scoring"
 	"github.com/pith-llm/pith/scoring/gguf"
 )
@@ -23,12 +23,15 @@ type Job struct {
 	LastOnly bool
 	// Encoder embeds texts instead of scoring tokens.
 	Encoder bool
+	// Busy lets another process keep one core busy meanwhile.
+	Busy bool
 }
 
 // DefaultJobs returns the work that scoring is made of: all log-probabilities of segments, the last one of a prompt, short
-// segments, a question of 32 tokens after 8 and after 64 known segments, and the vectors of short segments.
+// segments, a question of 32 tokens after 8 and after 64 known segments, the vectors of short segments, and the first
+// again while another process keeps a core busy, if this system can run one.
 func DefaultJobs() []Job {
-	return []Job{
+	jobs := []Job{
 		{Name: "8x256", Sequences: 8, Tokens: 256},
 		{Name: "1x512 last", Sequences: 1, Tokens: 512, LastOnly: true},
 		{Name: "32x64", Sequences: 32, Tokens: 64},
@@ -36,6 +39,10 @@ func DefaultJobs() []Job {
 		{Name: "32 on 64 cached", Sequences: 64, Tokens: 32, Cached: 256},
 		{Name: "encoder 64x128", Sequences: 64, Tokens: 128, Encoder: true},
 	}
+	if canKeepBusy() {
+		jobs = append(jobs, Job{Name: "8x256, one core busy", Sequences: 8, Tokens: 256, Busy: true})
+	}
+	return jobs
 }
 
 // distinctCached is how many cached segments of a job differ. The keys and values of each are kept apart, so that the
@@ -58,38 +65,51 @@ type outcome struct {
 	vector    []float32     // of the first text
 }
 
-// rig holds the loaded models.
+// rig holds the loaded models. Their prepared weights are mapped from files, as they are after a process's first start.
 type rig struct {
-	lm       *scoring.LM
-	encoder  *scoring.Encoder
-	file     *gguf.File // of the decoder
-	ids      []int32    // the text
-	text     string
-	loadTime time.Duration // until the decoder was ready
-	weights  int64         // bytes of heap that loading both models took
+	lm      *scoring.LM
+	alone   *scoring.LM // the same with one worker
+	encoder *scoring.Encoder
+	file    *gguf.File // of the decoder
+	ids     []int32    // the text
+	text    string
+	weights int64 // bytes that both models take, prepared weights and heap
 }
 
 func load(o Options) (*rig, error) {
 	before := liveHeap()
-	start := time.Now()
 	file, err := gguf.Parse(o.Decoder)
 	if err != nil {
 		return nil, fmt.Errorf("decoder: %w", err)
 	}
-	lm, err := scoring.LoadLM(file, scoring.LMOptions{Tier: o.Tier, Workers: o.Workers})
-	if err != nil {
-		return nil, err
-	}
-	r := &rig{lm: lm, file: file, text: o.Text, loadTime: time.Since(start)}
 	encoderFile, err := gguf.Parse(o.Encoder)
 	if err != nil {
 		return nil, fmt.Errorf("encoder: %w", err)
 	}
-	if r.encoder, err = scoring.LoadEncoder(encoderFile, scoring.EncoderOptions{Tier: o.Tier, Workers: o.Workers}); err != nil {
+	dir, err := os.MkdirTemp("", "pith-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // what is mapped stays mapped
+	r := &rig{file: file, text: o.Text}
+	if r.lm, err = scoring.LoadLM(file, scoring.LMOptions{Tier: o.Tier, Workers: o.Workers, CacheDir: dir}); err != nil {
+		return nil, err
+	}
+	if r.encoder, err = scoring.LoadEncoder(encoderFile, scoring.EncoderOptions{Tier: o.Tier, Workers: o.Workers, CacheDir: dir}); err != nil {
 		return nil, err
 	}
 	r.weights = liveHeap() - before
-	r.ids = lm.Tokenizer().Encode(nil, o.Text)
+	for _, source := range []scoring.WeightSource{r.lm.WeightSource(), r.encoder.WeightSource()} {
+		info, err := os.Stat(source.File)
+		if err = errors.Join(source.Err, err); err != nil {
+			return nil, fmt.Errorf("prepared weights: %w", err)
+		}
+		r.weights += info.Size()
+	}
+	if r.alone, err = scoring.LoadLM(file, scoring.LMOptions{Tier: o.Tier, Workers: 1, CacheDir: dir}); err != nil {
+		return nil, err
+	}
+	r.ids = r.lm.Tokenizer().Encode(nil, o.Text)
 	if len(r.ids) == 0 {
 		return nil, errors.New("no text to score")
 	}
@@ -178,34 +198,32 @@ func (r *rig) cutTexts(t *task) error {
 }
 
 // run does the job once.
-func (r *rig) run(ctx context.Context, t *task) (outcome, error) {
-	return timed(func(o *outcome) error {
-		if t.Encoder {
-			vectors, err := r.encoder.Embed(ctx, t.texts)
-			if err == nil {
-				o.vector = vectors[0]
-			}
-			return err
-		}
-		results, err := r.lm.LogProbs(ctx, t.sequences)
-		if err == nil {
-			o.logProb = meanLogProb(results)
-		}
-		return err
-	})
+func (r *rig) run(ctx context.Context, t *task) (outcome, error) { return r.runWith(ctx, r.lm, t) }
+
+// runAlone does a decoder's job once on one core.
+func (r *rig) runAlone(ctx context.Context, t *task) (outcome, error) {
+	return r.runWith(ctx, r.alone, t)
 }
 
-// runAlone does a decoder's job one sequence at a time. A sequence is never divided between workers, so this uses one core
-// for the very packs that run, where sequences are long enough not to share one, spreads over all.
-func (r *rig) runAlone(ctx context.Context, t *task) (outcome, error) {
-	return timed(func(*outcome) error {
-		for i := range t.sequences {
-			if _, err := r.lm.LogProbs(ctx, t.sequences[i:i+1]); err != nil {
+func (r *rig) runWith(ctx context.Context, lm *scoring.LM, t *task) (o outcome, err error) {
+	err = t.inCompany(ctx, func() (err error) {
+		o, err = timed(func(o *outcome) error {
+			if t.Encoder {
+				vectors, err := r.encoder.Embed(ctx, t.texts)
+				if err == nil {
+					o.vector = vectors[0]
+				}
 				return err
 			}
-		}
-		return nil
+			results, err := lm.LogProbs(ctx, t.sequences)
+			if err == nil {
+				o.logProb = meanLogProb(results)
+			}
+			return err
+		})
+		return err
 	})
+	return o, err
 }
 
 func timed(do func(*outcome) error) (outcome, error) {
@@ -229,14 +247,3 @@ func meanLogProb(results []scoring.Result) float64 {
 
 // rate is the tokens a second of a run that took so long.
 func (t *task) rate(took time.Duration) float64 { return float64(t.tokens) / took.Seconds() }
-
-// neverRan returns the tiers that this machine cannot run.
-func neverRan() []string {
-	var names []string
-	for tier := kernels.Generic; tier <= kernels.AMX; tier++ {
-		if !tier.Supported() {
-			names = append(names, tier.String())
-		}
-	}
-	return names
-}

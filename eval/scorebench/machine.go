@@ -21,10 +21,13 @@ type Machine struct {
 func thisMachine() Machine {
 	m := Machine{
 		CPU: cpuModel(), Cores: runtime.GOMAXPROCS(0), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version(),
-		Load: loadAverage(), NeverRan: neverRan(),
+		Load: loadAverage(),
 	}
 	for _, t := range kernels.Supported() {
 		m.Tiers = append(m.Tiers, t.String())
+	}
+	for _, t := range kernels.Unsupported() {
+		m.NeverRan = append(m.NeverRan, t.String())
 	}
 	return m
 }

@@ -3,6 +3,7 @@ package scorebench
 import (
 	"context"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/pith-llm/pith/kernels"
@@ -177,8 +178,9 @@ func measureParts(ctx context.Context, r *rig, tier kernels.Tier, s sizes, token
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
 // keptBytes returns the memory of the keys and values of one token.
-func keptBytes(ctx context.Context, lm *scoring.LM, ids []int32) (int64, error) {
-	results, err := lm.LogProbs(ctx, []scoring.Sequence{{Tokens: ids, From: len(ids), KeepKV: true}})
+func keptBytes(ctx context.Context, r *rig) (int64, error) {
+	ids := slices.Repeat(r.ids[:1], 16)
+	results, err := r.lm.LogProbs(ctx, []scoring.Sequence{{Tokens: ids, From: len(ids), KeepKV: true}})
 	if err != nil {
 		return 0, err
 	}

@@ -1,6 +1,6 @@
 // Package scorebench measures how fast this machine scores, and compares it with llama.cpp on the same jobs.
 //
-// Run loads the embedded models, measures the peaks of the processor's units and the decoder's products by processor time,
+// Run loads the models, measures the peaks of the processor's units and the decoder's products by processor time,
 // runs each job in rounds, divides the time of a pass by part and prints medians with the smallest and the largest value.
 // Against starts a Python interpreter that has the package llama-cpp-python, with a driver script of ours, and runs the
 // jobs of both sides in turns.
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 
 	"github.com/pith-llm/pith/kernels"
 )
@@ -74,6 +75,7 @@ type Report struct {
 	Products []Product   `json:"products_one_core"`
 	Jobs     []JobResult `json:"jobs"`
 	OneCore  *Scaling    `json:"one_core,omitempty"`
+	BusyCore *BusyCore   `json:"busy_core,omitempty"`
 	Pass     *Pass       `json:"pass,omitempty"`
 	Parts    []Part      `json:"parts"`
 	Memory   Memory      `json:"memory"`
@@ -101,6 +103,12 @@ type Scaling struct {
 	Speedup         Speedup `json:"speedup"` // of all workers over one
 }
 
+// BusyCore compares a job while another process keeps a core busy with the same job alone on the machine.
+type BusyCore struct {
+	Job  string  `json:"job"`
+	Left Speedup `json:"left"` // share of the speed that is left
+}
+
 // Pass is the arithmetic of a whole pass.
 type Pass struct {
 	Job    string   `json:"job"`
@@ -118,12 +126,6 @@ type Memory struct {
 	KVPerToken  int64 `json:"kv_per_token"`
 	Resident    int64 `json:"resident"` // with the embedded files and what the measurements need themselves
 	MaxResident int64 `json:"max_resident"`
-}
-
-// Start is how long a fresh process waits for its first score.
-type Start struct {
-	LoadMilliseconds       float64 `json:"load_ms"`        // decoder: read, fold, rotate, round, pack
-	FirstScoreMilliseconds float64 `json:"first_score_ms"` // of a question of 32 tokens, buffers made on the way
 }
 
 // Run measures. It fails with ctx's error, or if a model or a job is wrong.
@@ -148,19 +150,10 @@ func (r *rig) measure(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	base := liveHeap()
-	first, err := r.task(ctx, Job{Name: "first score", Sequences: 1, Tokens: 32})
-	if err != nil {
-		return Report{}, err
-	}
-	o1, err := r.run(ctx, first)
-	if err != nil {
-		return Report{}, err
-	}
-	report.Start = Start{LoadMilliseconds: milliseconds(r.loadTime), FirstScoreMilliseconds: milliseconds(o1.took)}
 	if err := report.measureJobs(ctx, r, o, s, base); err != nil {
 		return Report{}, err
 	}
-	if report.Memory.KVPerToken, err = keptBytes(ctx, r.lm, first.sequences[0].Tokens[:16]); err != nil {
+	if report.Memory.KVPerToken, err = keptBytes(ctx, r); err != nil {
 		return Report{}, err
 	}
 	report.Memory.Weights = r.weights
@@ -173,7 +166,11 @@ func (r *rig) measure(ctx context.Context, o Options) (Report, error) {
 		report.Pass.OfPeak, report.Pass.OfPeakRunning = &share, &running
 	}
 	fmt.Fprintln(o.Progress, "time by part")
-	report.Parts, err = measureParts(ctx, r, o.Tier, s, o.Rows, o.Rounds)
+	if report.Parts, err = measureParts(ctx, r, o.Tier, s, o.Rows, o.Rounds); err != nil {
+		return Report{}, err
+	}
+	fmt.Fprintln(o.Progress, "cold and warm starts")
+	report.Start, err = measureStart(ctx, o, r.ids)
 	return report, err
 }
 
@@ -189,7 +186,7 @@ func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s size
 			return err
 		}
 		tasks = append(tasks, t)
-		if alone == nil && !job.Encoder && job.Cached == 0 && job.Sequences > 1 {
+		if alone == nil && !job.Encoder && !job.Busy && job.Cached == 0 && job.Sequences > 1 {
 			alone = t
 		}
 		if _, err := r.run(ctx, t); err != nil {
@@ -231,6 +228,14 @@ func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s size
 		result.TokensPerSecond, result.Cores, result.PerCoreSecond = figureOf(rates[i]), figureOf(cores[i]), figureOf(perCore[i])
 		if t == alone {
 			report.Pass = passOf(t, s, *result)
+		}
+		if !t.Busy {
+			continue
+		}
+		quiet := t.Job
+		quiet.Busy = false
+		if j := slices.IndexFunc(tasks, func(other *task) bool { quiet.Name = other.Name; return other.Job == quiet }); j >= 0 {
+			report.BusyCore = &BusyCore{Job: tasks[j].Name, Left: speedupOf(rates[i], rates[j])}
 		}
 	}
 	if alone != nil {

@@ -25,6 +25,7 @@ var small = []Job{
 	{Name: "last", Sequences: 1, Tokens: 5, LastOnly: true},
 	{Name: "cached", Sequences: 3, Tokens: 2, Cached: 3},
 	{Name: "encoder", Sequences: 2, Tokens: 10, Encoder: true},
+	{Name: "busy", Sequences: 2, Tokens: 4, Busy: true},
 }
 
 func smallOptions() Options {
@@ -88,6 +89,16 @@ func TestRunMeasuresEveryJobAndPart(t *testing.T) {
 	} else {
 		isMeasured(t, "one core", report.OneCore.TokensPerSecond)
 	}
+	if report.BusyCore == nil || report.BusyCore.Job != "all" || !(report.BusyCore.Left.OfMedians > 0) {
+		t.Errorf("busy core: %+v, want a share of the speed of job \"all\"", report.BusyCore)
+	}
+	for _, s := range []StartTime{report.Start.Cold, report.Start.Warm} {
+		isMeasured(t, "load", s.LoadMilliseconds)
+		isMeasured(t, "first score", s.ScoreMilliseconds)
+	}
+	if cold, warm := report.Start.Cold.LoadMilliseconds.Min, report.Start.Warm.LoadMilliseconds.Min; !(warm < cold) {
+		t.Errorf("a warm start takes %v ms, a cold one %v", warm, cold)
+	}
 	// 30 layers of 3 heads of 64 keys and values, two bytes each, and one hidden state for the whole.
 	if got := report.Memory.KVPerToken; got < 23040 || got > 24000 {
 		t.Errorf("%d bytes of keys and values a token, want a little over 23040", got)
@@ -100,7 +111,7 @@ func TestRunMeasuresEveryJobAndPart(t *testing.T) {
 	if err := report.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"all ", "last ", "cached ", "encoder ", "tier " + kernels.Best().String(), "head and logsumexp", "resident"} {
+	for _, want := range []string{"all ", "last ", "cached ", "encoder ", "tier " + kernels.Best().String(), "head and logsumexp", "resident", "cold start", "warm start", "one core kept busy"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, &text)
 		}

@@ -33,6 +33,11 @@ func (r *Report) WriteText(w io.Writer) error {
 		p.line("%s on one core: %s tokens/s; all %d workers are %s as fast",
 			r.OneCore.Job, r.OneCore.TokensPerSecond.text(0), r.Workers, r.OneCore.Speedup.text())
 	}
+	if r.BusyCore != nil {
+		left := r.BusyCore.Left
+		p.line("%s with one core kept busy by another process: %.0f (%.0f to %.0f) %% of the speed is left",
+			r.BusyCore.Job, 100*left.OfMedians, 100*left.Min, 100*left.Max)
+	}
 	if r.Pass != nil {
 		p.line("%s: products at %.0f Gop/s%s", r.Pass.Job, r.Pass.Gops, passShare(r.Pass))
 	}
@@ -48,7 +53,12 @@ func (r *Report) WriteText(w io.Writer) error {
 	p.line("memory: weights %s, workers' buffers %s, KV %.1f kB a token, resident %s, at most %s",
 		megabytes(r.Memory.Weights), megabytes(r.Memory.Buffers), float64(r.Memory.KVPerToken)/1e3,
 		megabytes(r.Memory.Resident), megabytes(r.Memory.MaxResident))
-	p.line("start: decoder ready after %.0f ms, first score %.0f ms later", r.Start.LoadMilliseconds, r.Start.FirstScoreMilliseconds)
+	for _, s := range []struct {
+		name string
+		StartTime
+	}{{"cold start, weights prepared and written", r.Start.Cold}, {"warm start, weights mapped", r.Start.Warm}} {
+		p.line("%s: decoder ready after %s ms, first score %s ms later", s.name, s.LoadMilliseconds.text(0), s.ScoreMilliseconds.text(0))
+	}
 	return p.err
 }
 

@@ -26,7 +26,7 @@ type benchScoreCommand struct {
 
 	Against string   `enum:",llama-cpp" default:"" help:"Run the same jobs in turns with another engine; there is llama-cpp, whose Python package must be installed."`
 	Python  string   `default:"python3" placeholder:"PATH" help:"Python interpreter that has the package."`
-	Dir     string   `placeholder:"DIR" help:"Folder for the model files that llama.cpp reads, kept for the next time; a temporary one if empty."`
+	Dir     string   `placeholder:"DIR" help:"Folder for the model files that llama.cpp reads and its best settings, kept for the next time; a temporary one if empty."`
 	Quant   []string `default:"Q8_0,Q4_0,Q4_1" placeholder:"TYPE,…" help:"Weights that llama.cpp runs; Q4_1 is the embedded file, its own quantiser makes the others."`
 	Job     []string `placeholder:"NAME,…" help:"Only these jobs, by the names that the tables show."`
 }

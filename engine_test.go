@@ -5,11 +5,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/pith-llm/pith/config"
 	"github.com/pith-llm/pith/kernels"
 )
 
@@ -79,4 +81,19 @@ func TestIdleModelsAreGivenUp(t *testing.T) {
 			t.Error("the encoder is still there after a minute without a call")
 		}
 	})
+}
+
+func TestServingKeepsAProcessorFree(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	for _, workers := range []int{0, 1, before + 3} {
+		settings := config.Scoring{Workers: workers}
+		undo := keepProcessorFree(&settings)
+		if got := runtime.GOMAXPROCS(0); got < settings.Workers+1 || got < before || settings.Workers != max(workers, settings.Workers) || settings.Workers == 0 {
+			t.Errorf("%d processors for %d workers, of which %d were asked for", got, settings.Workers, workers)
+		}
+		undo()
+		if got := runtime.GOMAXPROCS(0); got != before {
+			t.Errorf("%d processors afterwards, %d before", got, before)
+		}
+	}
 }

@@ -196,6 +196,23 @@ func TestInt8NearF32(t *testing.T) {
 	}
 }
 
+// TestGolden64Tokens takes the beginning of one golden line through the production pass: what can be asked of a machine on
+// which all lines take too long, such as an emulated one.
+func TestGolden64Tokens(t *testing.T) {
+	const tokens = 64
+	lines := golden[goldenLogProbs](t, "smollm2-logprobs.jsonl")
+	line := lines[slices.IndexFunc(lines, func(l goldenLogProbs) bool { return len(l.IDs) >= tokens })]
+	got := logProbs(t, must(t, lmInt8), scoring.Sequence{Tokens: line.IDs[:tokens], From: 1})[0].LogProbs
+	var abs float64
+	for i, v := range got {
+		abs += math.Abs(float64(v)-float64(line.LogProbs[i])) / float64(len(got))
+	}
+	t.Logf("%v: mean |d| %.4f nats", kernels.Best(), abs)
+	if !(abs <= 0.13) {
+		t.Errorf("mean |d| %g nats", abs)
+	}
+}
+
 func TestGoldenGreedy(t *testing.T) {
 	lm := must(t, lmF32)
 	for _, l := range golden[goldenGreedy](t, "smollm2-greedy.jsonl") {

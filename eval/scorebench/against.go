@@ -15,7 +15,8 @@ type AgainstOptions struct {
 	Options
 	// Python is the interpreter that has the package llama-cpp-python; see LlamaInstall.
 	Python string
-	// Dir is where the model files of llama.cpp are written and found again; a temporary folder if empty.
+	// Dir is where the model files of llama.cpp and its best settings are written and found again; a temporary folder if
+	// empty.
 	Dir string
 	// Quants are the types of the decoder's weights that llama.cpp runs; nil means Q8_0, Q4_0 and Q4_1. Q4_1 is the
 	// decoder's file as it is, the others are made of it by llama.cpp's own quantiser.
@@ -91,7 +92,7 @@ const encoderQuant = "Q8_0"
 
 // Against runs the jobs on both sides in turns: in each round pith, then llama.cpp with each type of weights. Its settings
 // are searched before, with the first type, each tried twice: flash attention on and off, n_ubatch 512 and 2048, KV cache
-// unified and per stream, few and many sequences a call.
+// unified and per stream, few and many sequences a call. Settings found earlier, with the same Dir, are used again.
 func Against(ctx context.Context, options AgainstOptions) (Comparison, error) {
 	o, err := options.withDefaults()
 	if err != nil {
@@ -125,7 +126,7 @@ func Against(ctx context.Context, options AgainstOptions) (Comparison, error) {
 		if err != nil {
 			return Comparison{}, err
 		}
-		contest, err := compete(ctx, r, d, t, files, options)
+		contest, err := compete(ctx, r, d, c.Llama, t, files, options)
 		if err != nil {
 			return Comparison{}, fmt.Errorf("job %q: %w", job.Name, err)
 		}
@@ -203,9 +204,9 @@ type rival struct {
 }
 
 // compete finds llama.cpp's settings for one task and runs both sides in turns.
-func compete(ctx context.Context, r *rig, d *driver, t *task, files *rivalFiles, o AgainstOptions) (Contest, error) {
+func compete(ctx context.Context, r *rig, d *driver, build LlamaBuild, t *task, files *rivalFiles, o AgainstOptions) (Contest, error) {
 	rivals := rivalsFor(r, t, files, o)
-	settings, err := search(ctx, d, t, rivals[0].job, o)
+	settings, err := remembered(o, t, build, func() (LlamaSettings, error) { return search(ctx, d, t, rivals[0].job, o) })
 	if err != nil {
 		return Contest{}, err
 	}

@@ -153,7 +153,7 @@ func (c *cutter) cutCost(i int) int {
 	}
 	if before := strings.TrimRight(c.content(i-1), " \t\r"); before == "" {
 		cost -= 6
-	} else if !c.code && strings.ContainsRune(".!?:", rune(before[len(before)-1])) {
+	} else if c.kind != CodeText && strings.ContainsRune(".!?:", rune(before[len(before)-1])) {
 		cost -= 4
 	}
 	switch word := strings.TrimLeft(line, " \t"); {
@@ -187,12 +187,9 @@ func (c *cutter) indented(first, end int) {
 			}
 			next = after
 		}
-		whole, limit := c.MaxTokens, partTokens
-		if c.comment == "" { // data: a record is wanted, not what surrounds it
-			whole, limit = paragraphTokens, c.GroupTokens
-		}
-		if c.size(first, next) <= whole {
-			limit = whole
+		limit := partTokens
+		if c.size(first, next) <= c.MaxTokens {
+			limit = c.MaxTokens
 		}
 		c.parts(first, next, limit, KindLines, "", -1)
 		first = next

@@ -43,10 +43,13 @@ const (
 	KindClass
 	KindHeader
 	KindClosing
+	KindRecord // of JSON, a table, a log, search results
+	KindHunk   // of a diff
 )
 
 var segmentKindNames = [...]string{
 	"text", "heading", "sentence", "lines", "import", "statement", "function", "method", "class", "header", "closing",
+	"record", "hunk",
 }
 
 // String returns the kind in lower case, such as "function".

@@ -139,8 +139,18 @@ func FuzzCompress(f *testing.F) {
 	f.Add("text", strings.Repeat("A sentence that is not short. And … another one! ", 90), 300)
 	f.Add("json", `[`+strings.Repeat(`{"id":12345,"name":"widget","tags":["a","b"]},`, 80)+`{}]`, 200)
 	f.Add("tsx", "import a from 'b';\nexport const X = () => {\n  return <a/>;\n};\nclass B { m() {} }\n", 12)
+	f.Add("json", "[{\n  \"a\": [1, 2, 3]\n}, {\n  \"b\": {}\n}]\n{\"c\":1}\n", 4)
+	f.Add("json", `{"a":[`+strings.Repeat(`{"k":"some words, and more [of] them {here}"},`, 60)+`],"b":"`+strings.Repeat("long ", 200)+`"}`, 90)
+	f.Add("html", "<h1>A</h1>\n<table><thead><tr><th>x</th></tr></thead>\n<tr><td>1</td></tr>\n"+strings.Repeat("<tr><td>y</td></tr>", 60)+"</table>", 40)
+	f.Add("diff", "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-a\n+b\n c\n", 12)
+	f.Add("log", "2024-01-01 10:00:00 ERROR a\n  at b\nCaused by: c\n2024-01-01 10:00:01 INFO d\n", 15)
+	f.Add("test", "=== FAILURES ===\n____ test_a ____\nE  x\n--- FAIL: TestB\nok  p\n", 12)
+	f.Add("markdown", "text\n| a | b |\n|---|---|\n"+strings.Repeat("| 1 | 2 |\n", 60), 50)
 	f.Add("text", strings.Repeat("x", 4000)+strings.Repeat(" ", 700)+"\x80\xff.  B", 100)
-	languages := []string{"", "go", "python", "typescript", "tsx", "markdown", "text", "json", "java"}
+	languages := []string{
+		"", "go", "python", "typescript", "tsx", "markdown", "text", "json", "java", "rust", "cpp", "c", "csharp", "kotlin", "scala",
+		"swift", "ruby", "php", "bash", "css", "toml", "log", "grep", "diff", "test", "html", "csv", "yaml",
+	}
 	compressor, err := compressors.New(compressors.Options{Scorer: byHash, CountTokens: countTokens, MinTokens: 1, MinSaving: 1})
 	if err != nil {
 		f.Fatal(err)

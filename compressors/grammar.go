@@ -36,6 +36,8 @@ type grammar struct {
 	// safe reports whether the grammar's scanner can read a text; nil means any. Scanners keep their state in a buffer of
 	// fixed size, and some stop the process where it overflows.
 	safe func(text string) bool
+	// maxBytes is the longest text to parse if that is less than for other grammars: one whose time grows faster.
+	maxBytes int
 }
 
 // definition returns the definition that a wrapper holds with its role; node itself and roleStatement without one.

@@ -89,6 +89,7 @@ var kotlinGrammar = &grammar{
 
 var scalaGrammar = &grammar{
 	language:  scala.GetLanguage,
+	maxBytes:  40 << 10,
 	separator: ".",
 	roles: map[string]role{
 		"package_clause": roleImport, "import_declaration": roleImport, "ERROR": roleError,

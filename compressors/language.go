@@ -10,52 +10,49 @@ type language struct {
 	name string
 	// comment opens a line comment; empty where markers stand without one.
 	comment string
-	// code is cut by indentation, other text by paragraphs.
-	code bool
+	kind    TextKind
 	// grammar is nil where no parser is built in.
 	grammar *grammar
 }
 
 // family returns the family of texts in the language.
-func (l *language) family() Family {
-	switch {
-	case !l.code:
-		return Prose
-	case l.grammar == nil && l.comment == "":
-		return Records
-	}
-	return Code
-}
+func (l *language) family() Family { return l.kind.Family() }
 
 var (
 	plainText  = &language{name: "text"}
-	markdown   = &language{name: "markdown"}
-	goLang     = &language{name: "go", comment: "//", code: true, grammar: goGrammar}
-	pythonLang = &language{name: "python", comment: "#", code: true, grammar: pythonGrammar}
-	tsLang     = &language{name: "typescript", comment: "//", code: true, grammar: typescriptGrammar}
+	markdown   = &language{name: "markdown", kind: MarkdownText}
+	goLang     = &language{name: "go", comment: "//", kind: CodeText, grammar: goGrammar}
+	pythonLang = &language{name: "python", comment: "#", kind: CodeText, grammar: pythonGrammar}
+	tsLang     = &language{name: "typescript", comment: "//", kind: CodeText, grammar: typescriptGrammar}
 	// TSX's grammar reads JavaScript and JSX as well; TypeScript's own reads casts in angle brackets instead.
-	tsxLang    = &language{name: "tsx", comment: "//", code: true, grammar: tsxGrammar}
-	javaLang   = &language{name: "java", comment: "//", code: true, grammar: javaGrammar}
-	kotlinLang = &language{name: "kotlin", comment: "//", code: true, grammar: kotlinGrammar}
-	scalaLang  = &language{name: "scala", comment: "//", code: true, grammar: scalaGrammar}
-	cLang      = &language{name: "c", comment: "//", code: true, grammar: cGrammar}
-	cppLang    = &language{name: "cpp", comment: "//", code: true, grammar: cppGrammar}
-	csharpLang = &language{name: "csharp", comment: "//", code: true, grammar: csharpGrammar}
-	rustLang   = &language{name: "rust", comment: "//", code: true, grammar: rustGrammar}
-	swiftLang  = &language{name: "swift", comment: "//", code: true, grammar: swiftGrammar}
-	rubyLang   = &language{name: "ruby", comment: "#", code: true, grammar: rubyGrammar}
-	phpLang    = &language{name: "php", comment: "//", code: true, grammar: phpGrammar}
-	shell      = &language{name: "bash", comment: "#", code: true, grammar: bashGrammar}
-	cssLang    = &language{name: "css", code: true, grammar: cssGrammar}
-	tomlLang   = &language{name: "toml", comment: "#", code: true, grammar: tomlGrammar}
-	slashCode  = &language{name: "code", comment: "//", code: true}
-	hashCode   = &language{name: "code", comment: "#", code: true}
-	dashCode   = &language{name: "code", comment: "--", code: true}
-	markup     = &language{name: "markup", code: true}
+	tsxLang    = &language{name: "tsx", comment: "//", kind: CodeText, grammar: tsxGrammar}
+	javaLang   = &language{name: "java", comment: "//", kind: CodeText, grammar: javaGrammar}
+	kotlinLang = &language{name: "kotlin", comment: "//", kind: CodeText, grammar: kotlinGrammar}
+	scalaLang  = &language{name: "scala", comment: "//", kind: CodeText, grammar: scalaGrammar}
+	cLang      = &language{name: "c", comment: "//", kind: CodeText, grammar: cGrammar}
+	cppLang    = &language{name: "cpp", comment: "//", kind: CodeText, grammar: cppGrammar}
+	csharpLang = &language{name: "csharp", comment: "//", kind: CodeText, grammar: csharpGrammar}
+	rustLang   = &language{name: "rust", comment: "//", kind: CodeText, grammar: rustGrammar}
+	swiftLang  = &language{name: "swift", comment: "//", kind: CodeText, grammar: swiftGrammar}
+	rubyLang   = &language{name: "ruby", comment: "#", kind: CodeText, grammar: rubyGrammar}
+	phpLang    = &language{name: "php", comment: "//", kind: CodeText, grammar: phpGrammar}
+	shell      = &language{name: "bash", comment: "#", kind: CodeText, grammar: bashGrammar}
+	cssLang    = &language{name: "css", kind: CodeText, grammar: cssGrammar}
+	tomlLang   = &language{name: "toml", comment: "#", kind: CodeText, grammar: tomlGrammar}
+	slashCode  = &language{name: "code", comment: "//", kind: CodeText}
+	hashCode   = &language{name: "code", comment: "#", kind: CodeText}
+	dashCode   = &language{name: "code", comment: "--", kind: CodeText}
+	jsonLang   = &language{name: "json", kind: JSONText}
+	logLang    = &language{name: "log", kind: LogText}
+	searchLang = &language{name: "search", kind: SearchText}
+	diffLang   = &language{name: "diff", kind: DiffText}
+	testLang   = &language{name: "test", kind: TestText}
+	htmlLang   = &language{name: "html", kind: HTMLText}
+	tableLang  = &language{name: "csv", kind: TableText}
 )
 
 var languageByName = map[string]*language{
-	"text": plainText, "txt": plainText, "plain": plainText, "prose": plainText, "en": plainText, "log": plainText,
+	"text": plainText, "txt": plainText, "plain": plainText, "prose": plainText, "en": plainText,
 	"markdown": markdown, "md": markdown, "go": goLang, "golang": goLang, "python": pythonLang, "py": pythonLang,
 	"typescript": tsLang, "ts": tsLang, "tsx": tsxLang, "javascript": tsxLang, "js": tsxLang, "jsx": tsxLang,
 	"java": javaLang, "kotlin": kotlinLang, "kt": kotlinLang, "scala": scalaLang, "c": cLang, "cpp": cppLang, "c++": cppLang, "cxx": cppLang,
@@ -67,11 +64,13 @@ var languageByName = map[string]*language{
 	"makefile": hashCode, "dockerfile": hashCode, "cmake": hashCode, "powershell": hashCode, "nix": hashCode,
 	"hcl": hashCode, "terraform": hashCode, "graphql": hashCode,
 	"sql": dashCode, "lua": dashCode, "haskell": dashCode, "elm": dashCode, "ada": dashCode, "vhdl": dashCode,
-	"html": markup, "xml": markup, "json": markup,
+	"json": jsonLang, "jsonl": jsonLang, "ndjson": jsonLang, "log": logLang, "grep": searchLang, "search": searchLang,
+	"diff": diffLang, "patch": diffLang, "test": testLang, "html": htmlLang, "xml": htmlLang, "svg": htmlLang,
+	"csv": tableLang, "tsv": tableLang,
 }
 
 var languageByExtension = map[string]*language{
-	".txt": plainText, ".log": plainText, ".md": markdown, ".markdown": markdown, ".mdx": markdown, ".go": goLang,
+	".txt": plainText, ".md": markdown, ".markdown": markdown, ".mdx": markdown, ".go": goLang,
 	".py": pythonLang, ".pyi": pythonLang, ".pyx": pythonLang, ".ts": tsLang, ".mts": tsLang, ".cts": tsLang, ".tsx": tsxLang, ".js": tsxLang,
 	".mjs": tsxLang, ".cjs": tsxLang, ".jsx": tsxLang, ".java": javaLang, ".kt": kotlinLang, ".kts": kotlinLang, ".scala": scalaLang, ".sc": scalaLang,
 	".c": cLang, ".h": cppLang, ".cc": cppLang, ".cpp": cppLang, ".cxx": cppLang, ".hh": cppLang, ".hpp": cppLang, ".hxx": cppLang, ".inl": cppLang, ".cu": cppLang,
@@ -81,7 +80,8 @@ var languageByExtension = map[string]*language{
 	".sol": slashCode, ".glsl": slashCode, ".yaml": hashCode, ".yml": hashCode, ".pl": hashCode, ".pm": hashCode, ".r": hashCode,
 	".ex": hashCode, ".exs": hashCode, ".jl": hashCode, ".mk": hashCode, ".cmake": hashCode, ".ps1": hashCode, ".nix": hashCode,
 	".tf": hashCode, ".hcl": hashCode, ".graphql": hashCode, ".sql": dashCode, ".lua": dashCode, ".hs": dashCode, ".elm": dashCode,
-	".html": markup, ".htm": markup, ".xml": markup, ".json": markup, ".jsonl": markup,
+	".html": htmlLang, ".htm": htmlLang, ".xml": htmlLang, ".svg": htmlLang, ".json": jsonLang, ".jsonl": jsonLang,
+	".ndjson": jsonLang, ".ipynb": jsonLang, ".log": logLang, ".diff": diffLang, ".patch": diffLang, ".csv": tableLang, ".tsv": tableLang,
 }
 
 // languageByFile names files that have no telling extension.
@@ -97,8 +97,20 @@ var comments = []string{"//", "#", "--"}
 // languageOf finds a text's language from what its owner says, then from the extension of its name, then from its
 // first lines.
 func languageOf(text Text) *language {
-	if l := languageByName[strings.ToLower(text.Language)]; l != nil {
+	declared := strings.ToLower(text.Language)
+	switch l := languageByName[declared]; {
+	case l == logLang: // people call everything a log that a program prints
+		if l := listOfContent(text.Content); l != nil {
+			return l
+		}
+		return logLang
+	case l != nil:
 		return l
+	case declared == "code":
+		if l := languageOfContent(text.Content); l.kind == CodeText {
+			return l
+		}
+		return slashCode
 	}
 	// A title may end in something like ".js"; a path holds no space.
 	if !strings.ContainsAny(text.Name, " \t\n") {
@@ -110,121 +122,4 @@ func languageOf(text Text) *language {
 		}
 	}
 	return languageOfContent(text.Content)
-}
-
-// sniffLines is how many lines languageOfContent reads, sniffBytes how many bytes at most.
-const (
-	sniffLines = 200
-	sniffBytes = 16 << 10
-)
-
-// languageOfContent guesses from lines that only one language writes: at least three of them and one in ten.
-func languageOfContent(content string) *language {
-	content = content[:min(len(content), sniffBytes)]
-	if strings.HasPrefix(content, "#!") {
-		first, _, _ := strings.Cut(content, "\n")
-		switch {
-		case strings.Contains(first, "python"):
-			return pythonLang
-		case strings.Contains(first, "node"), strings.Contains(first, "deno"):
-			return tsxLang
-		case strings.Contains(first, "ruby"):
-			return rubyLang
-		case strings.Contains(first, "php"):
-			return phpLang
-		case strings.Contains(first, "perl"):
-			return hashCode
-		case strings.HasSuffix(strings.TrimSpace(first), "sh"):
-			return shell
-		}
-	}
-	switch opening := strings.TrimLeft(content, " \t\r\n"); {
-	case hasAnyPrefix(opening, "{", "<!DOCTYPE", "<html", "<?xml"):
-		return markup
-	case strings.HasPrefix(opening, "["):
-		// A log line may open with a bracket; a list of records or strings goes on like this.
-		if hasAnyPrefix(strings.TrimLeft(opening[1:], " \t\r\n"), "{", "[", `"`) {
-			return markup
-		}
-	}
-	var solid, goLines, pythonLines, tsLines, headings, fences int
-	for line := range strings.Lines(content) {
-		line = strings.TrimRight(line, " \t\r\n")
-		if line == "" {
-			continue
-		}
-		if solid++; solid > sniffLines {
-			break
-		}
-		first, rest, _ := strings.Cut(line, " ")
-		switch first {
-		case "package":
-			if solid <= 3 && rest != "" && !strings.ContainsAny(rest, " ;.") {
-				goLines += 3
-			}
-		case "func":
-			goLines++
-		case "type":
-			switch {
-			case strings.HasSuffix(line, " struct {"), strings.HasSuffix(line, " interface {"):
-				goLines++
-			case strings.Contains(line, " = "):
-				tsLines++
-			}
-		case "def", "class", "async":
-			if strings.HasSuffix(line, ":") {
-				pythonLines++
-			} else if strings.HasSuffix(line, "{") {
-				tsLines++
-			}
-		case "from":
-			if strings.Contains(rest, " import ") {
-				pythonLines++
-			}
-		case "import":
-			switch {
-			case strings.HasSuffix(line, ";"), strings.Contains(rest, " from '"), strings.Contains(rest, ` from "`):
-				if !strings.Contains(rest, ".*") && strings.ContainsAny(rest, `'"`) {
-					tsLines++
-				}
-			case strings.HasPrefix(rest, "(") || strings.HasPrefix(rest, `"`):
-				goLines++
-			case !strings.Contains(strings.ReplaceAll(rest, ", ", ","), " ") || strings.Contains(rest, " as "):
-				pythonLines++
-			}
-		case "export", "const", "function", "interface":
-			if strings.HasSuffix(line, "{") || strings.HasSuffix(line, ";") {
-				tsLines++
-			}
-		case "#", "##", "###", "####":
-			if rest != "" {
-				headings++
-			}
-		default:
-			if strings.HasPrefix(line, "```") {
-				fences++
-			}
-			if t := strings.TrimLeft(line, " "); strings.HasSuffix(t, ":") &&
-				(strings.HasPrefix(t, "def ") || strings.HasPrefix(t, "elif ") || strings.HasPrefix(t, "except")) {
-				pythonLines++
-			}
-		}
-	}
-	if fences >= 2 && headings > 0 {
-		return markdown
-	}
-	need := max(3, solid/10)
-	switch best := max(goLines, pythonLines, tsLines); {
-	case best < need:
-	case best == goLines:
-		return goLang
-	case best == pythonLines:
-		return pythonLang
-	default:
-		return tsxLang
-	}
-	if headings > 0 || fences >= 2 {
-		return markdown
-	}
-	return plainText
 }

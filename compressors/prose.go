@@ -34,6 +34,15 @@ func (c *cutter) prose(headings bool) {
 			}
 		}
 		end := c.paragraph(first, headings)
+		if headings {
+			if end = c.tableIn(first, end); c.tableHead(first) > 0 && c.size(first, end) > c.GroupTokens {
+				flush(first)
+				head := c.add(c.start(first), c.start(first+2), KindHeader, title, section)
+				c.rows(first+2, end, title, head)
+				first, group = end, end
+				continue
+			}
+		}
 		size := c.size(first, end)
 		if c.size(group, end) > c.GroupTokens {
 			flush(first)
@@ -76,8 +85,9 @@ func (c *cutter) sentences(first, end int, title string, parent int) {
 		}
 		size += n
 	}
+	clause := clauses(content)
 	for from := 0; from < len(content); {
-		to := sentenceEnd(content, from)
+		to := clause(content, from)
 		if to-from > longSentence && estimate(content[from:to]) > paragraphTokens {
 			starts := appendPieces(nil, content, from, to)
 			for i, piece := range starts[1:] {

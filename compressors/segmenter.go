@@ -81,8 +81,24 @@ func (s *SyntaxSegmenter) counted(src *source, lang *language) ([]Segment, []int
 		c.before[i+1] = c.before[i] + int32(estimate(src.line(i)))
 	}
 	switch {
-	case !lang.code:
-		c.prose(lang == markdown)
+	case lang.kind == PlainText:
+		c.prose(false)
+	case lang.kind == MarkdownText:
+		c.prose(true)
+	case lang.kind == JSONText:
+		c.json()
+	case lang.kind == LogText:
+		c.log()
+	case lang.kind == SearchText:
+		c.search()
+	case lang.kind == DiffText:
+		c.diff()
+	case lang.kind == TestText:
+		c.testOutput()
+	case lang.kind == HTMLText:
+		c.html()
+	case lang.kind == TableText:
+		c.table()
 	case lang.grammar != nil && parsable(lang.grammar, src.text):
 		syntax, err := s.parsers.read(lang.grammar, src)
 		if err != nil {
@@ -152,7 +168,7 @@ func (c *cutter) middle(start, end int) int {
 		}
 	}
 	content := c.content(first)
-	for at := 0; at < len(content); at = sentenceEnd(content, at) {
+	for at, clause := 0, clauses(content); at < len(content); at = clause(content, at) {
 		choose(c.start(first) + at)
 	}
 	if best > start {

@@ -9,17 +9,31 @@ import (
 // this size fits any segment.
 const longSentence = 256
 
-// appendUnits appends to dst the starts of the units of one line's content, the first of them 0: its sentences, and
-// for a sentence of more than longSentence bytes (minified code, one-line JSON) its pieces of at most that size. Text
+// appendUnits appends to dst the starts of the units of one line's content, the first of them 0: its clauses, and
+// for a clause of more than longSentence bytes (minified code, a long string) its pieces of at most that size. Text
 // is elided inside a line only from unit to unit, so a checker can tell a true cut from the source alone.
 func appendUnits(dst []int, content string) []int {
-	from := 0
-	for from < len(content) {
-		end := sentenceEnd(content, from)
-		dst = appendPieces(dst, content, from, end)
-		from = end
+	end := clauses(content)
+	for from := 0; from < len(content); {
+		to := end(content, from)
+		dst = appendPieces(dst, content, from, to)
+		from = to
 	}
 	return dst
+}
+
+// clauses returns what finds the end of the clause of a line's content that starts at an offset: a clause is a sentence,
+// in a long line of JSON a value, in one of markup what stands from tag to tag.
+func clauses(content string) func(content string, from int) int {
+	switch {
+	case len(content) <= longSentence:
+		return sentenceEnd
+	case isJSONLine(content):
+		return jsonUnitEnd
+	case isMarkupLine(content):
+		return markupUnitEnd
+	}
+	return sentenceEnd
 }
 
 // appendPieces appends the starts of the pieces of the sentence content[from:end].

@@ -17,7 +17,9 @@ import (
 const (
 	maxParseBytes    = 128 << 10
 	maxNesting       = 100
+	maxLineBytes     = 10_000
 	maxContinuations = 100
+	maxOpenComments  = 50
 	parseStep        = 8 << 10
 	maxErrors        = 1000
 	maxDepth         = 500
@@ -38,11 +40,12 @@ type unit struct {
 	leads bool
 }
 
-// parsable reports whether text may be handed to tree-sitter: safe for the grammar's scanner, small enough, brackets nested to a bounded depth (counted
-// wherever they stand, in strings and comments too), and few lines that are nothing but a backslash: Python's scanner
-// reads on over all of them at each.
+// parsable reports whether text may be handed to tree-sitter: safe for the grammar's scanner, small enough, no line so
+// long that cutting at lines is no use, brackets nested to a bounded depth (counted wherever they stand, in strings and
+// comments too, angle ones within a statement), and few lines that are nothing but a backslash: Python's scanner reads on
+// over all of them at each. Comments that open and never close are read to the end of the text, each of them.
 func parsable(g *grammar, text string) bool {
-	if len(text) > maxParseBytes || g.safe != nil && !g.safe(text) {
+	if len(text) > maxParseBytes || g.maxBytes > 0 && len(text) > g.maxBytes || g.safe != nil && !g.safe(text) {
 		return false
 	}
 	if n := strings.Count(text, "\\"); n > maxContinuations {
@@ -56,7 +59,10 @@ func parsable(g *grammar, text string) bool {
 			return false
 		}
 	}
-	depth := 0
+	if strings.Count(text, "/*")-strings.Count(text, "*/") > maxOpenComments {
+		return false
+	}
+	depth, angles, line := 0, 0, 0
 	for i := range len(text) {
 		switch text[i] {
 		case '(', '[', '{':
@@ -65,6 +71,20 @@ func parsable(g *grammar, text string) bool {
 			}
 		case ')', ']', '}':
 			depth = max(depth-1, 0)
+		case '<': // it may open type arguments: each is a fork for the parser
+			if angles++; angles > maxNesting {
+				return false
+			}
+		case '>':
+			angles = max(angles-1, 0)
+		case '\n':
+			line = i
+		}
+		if text[i] == ';' || text[i] == '{' || text[i] == '}' {
+			angles = 0
+		}
+		if i-line > maxLineBytes {
+			return false
 		}
 	}
 	return true
@@ -155,7 +175,7 @@ func parse(parser *sitter.Parser, src *source) (*sitter.Tree, error) {
 			return nil, err
 		}
 		tree = next
-		if countErrors(tree.RootNode(), 0, maxErrors) > maxErrors {
+		if limit := min(maxErrors, 60+end/64); countErrors(tree.RootNode(), 0, limit) > limit {
 			tree.Close()
 			return nil, nil //nolint:nilnil // no tree and no error: the text is not of this grammar
 		}

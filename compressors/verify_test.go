@@ -64,7 +64,8 @@ func TestVerify(t *testing.T) {
 		{"one line as a whole with its terminator", "One is here.\n", "…\n", true},
 		{"one line as a whole without it", "One is here.\n", "…", false},
 		{"abbreviations end no sentence", "See Mr. Lund and A. Berg at 3.5 m. Then go.", "See Mr. … Then go.", false},
-		{"records of a long line", long, `{"rows":[` + strings.Repeat(`{"id":1,"name":"a"},`, 12) + " … {}]}", false},
+		{"records of a long line", long, `{"rows":[` + strings.Repeat(`{"id":1,"name":"a"},`, 12) + " … {}]}", true},
+		{"inside a value of a long line", long, `{"rows":[` + strings.Repeat(`{"id":1,"name":"a"},`, 12) + `{"id": … {}]}`, false},
 
 		{"source that looks like a marker", "a\n…3 lines…\nb\n", "a\n…3 lines…\nb\n", true},
 		{"marker for what looks like one", "a\n…3 lines…\nb\n", "a\n…1 lines…\nb\n", true},

@@ -16,8 +16,16 @@ var interpreters = []struct {
 	word string
 	lang *language
 }{
-	{"python", pythonLang}, {"node", tsxLang}, {"deno", tsxLang}, {"bun", tsxLang}, {"ruby", rubyLang}, {"php", phpLang},
-	{"perl", hashCode}, {"Rscript", hashCode}, {"lua", dashCode}, {"sh", shell},
+	{"python", pythonLang},
+	{"node", tsxLang},
+	{"deno", tsxLang},
+	{"bun", tsxLang},
+	{"ruby", rubyLang},
+	{"php", phpLang},
+	{"perl", hashCode},
+	{"Rscript", hashCode},
+	{"lua", dashCode},
+	{"sh", shell},
 }
 
 // tell is what the lines of a language look like that few others write.

@@ -1,107 +1,33 @@
 package proxy
 
-import (
-	"errors"
-	"unicode/utf8"
-)
-
-// role is who speaks a message.
-type role uint8
-
-const (
-	roleOther role = iota // system, developer and whatever a later API adds: protected
-	roleUser
-	roleAssistant
-	roleTool
-)
-
-func roleOf(name string) role {
-	switch name {
-	case "user":
-		return roleUser
-	case "assistant":
-		return roleAssistant
-	case "tool", "function":
-		return roleTool
-	}
-	return roleOther
-}
-
-// chat is what pith needs of a chat completion request, by places in the body.
-type chat struct {
-	model    string
-	messages []message
-}
-
-type message struct {
-	role   role
-	name   string // of a function result in the older form
-	callID string
-	texts  []textAt
-	calls  []call
-}
-
-// textAt is one text of a message: its content, or one text part of it.
-type textAt struct {
-	raw  rawString
-	text string
-}
-
-// call is a tool call of the assistant.
-type call struct {
-	id, name, arguments string
-}
-
-var errNotChat = errors.New("body is not a chat completion request")
-
-// parseChat reads a chat completion request. It refuses, and the body is then forwarded as it is, whatever is not valid
-// JSON in UTF-8, nests too deep, repeats a key on the way to a text (servers differ in which one they take), or does
-// not have the shape of the API.
-func parseChat(body []byte) (chat, error) {
-	if !utf8.Valid(body) {
-		return chat{}, errNotJSON
-	}
-	var c chat
-	s := scanner{data: body}
+// parseChat reads a chat completion request.
+func parseChat(body []byte) (conversation, error) {
+	var c conversation
 	found := false
-	err := s.object(func(key string) error {
+	err := parseObject(body, func(s *scanner, key string) error {
+		var err error
 		switch key {
 		case "model":
-			text, err := s.text(1)
-			c.model = text
-			return err
+			c.model, err = s.text(1)
 		case "messages":
 			found = true
-			return s.array(func() error {
+			err = s.array(func() error {
 				m, err := s.message()
 				c.messages = append(c.messages, m)
 				return err
 			})
+		default:
+			err = s.skip(1)
 		}
-		return s.skip(1)
+		return err
 	})
+	if err == nil && !found {
+		err = errShape
+	}
 	if err != nil {
-		return chat{}, err
-	}
-	if err := s.end(); err != nil {
-		return chat{}, err
-	}
-	if !found {
-		return chat{}, errNotChat
+		return conversation{}, err
 	}
 	return c, nil
-}
-
-// text reads a string, or passes another value that sits depth levels deep and returns "".
-func (s *scanner) text(depth int) (string, error) {
-	if s.peek() != '"' {
-		return "", s.skip(depth)
-	}
-	raw, err := s.str()
-	if err != nil {
-		return "", err
-	}
-	return raw.decode(s.data), nil
 }
 
 func (s *scanner) message() (message, error) {
@@ -148,11 +74,8 @@ func (s *scanner) message() (message, error) {
 func (s *scanner) content() ([]textAt, error) {
 	switch s.peek() {
 	case '"':
-		raw, err := s.str()
-		if err != nil {
-			return nil, err
-		}
-		return []textAt{{raw, raw.decode(s.data)}}, nil
+		text, err := s.textHere()
+		return []textAt{text}, err
 	case '[':
 		var texts []textAt
 		err := s.array(func() error {
@@ -169,9 +92,7 @@ func (s *scanner) content() ([]textAt, error) {
 					kind, err = s.text(5)
 				case key == "text" && s.peek() == '"':
 					hasText = true
-					if text.raw, err = s.str(); err == nil {
-						text.text = text.raw.decode(s.data)
-					}
+					text, err = s.textHere()
 				default:
 					err = s.skip(5)
 				}

@@ -218,11 +218,11 @@ func FuzzBody(f *testing.F) {
 		if (validate(body) == nil) != (json.Valid(body) && bytes.Equal(body, bytes.ToValidUTF8(body, nil))) && validate(body) != errTooDeep { //nolint:errorlint // never wrapped
 			t.Fatalf("validate says %v, encoding/json %v", validate(body), json.Valid(body))
 		}
-		out := s.shorten(t.Context(), body, policy{budget: compressors.Budget{Rate: 0.3}})
+		out := s.shorten(t.Context(), dialectChat, body, policy{budget: compressors.Budget{Rate: 0.3}})
 		if checkForwarded(t, body, out.body) != out.edited {
 			t.Fatalf("edited is %v", out.edited)
 		}
-		again := s.shorten(t.Context(), body, policy{budget: compressors.Budget{Rate: 0.3}})
+		again := s.shorten(t.Context(), dialectChat, body, policy{budget: compressors.Budget{Rate: 0.3}})
 		if !bytes.Equal(out.body, again.body) {
 			t.Fatal("the second time differs")
 		}

@@ -34,7 +34,7 @@ type request struct {
 	life   context.Context //nolint:containedctx // ends when the client leaves, the request ends or the server stops
 	finish context.CancelFunc
 
-	chat     bool
+	dialect  dialect // of the body that was looked at, dialectNone if none is
 	report   Report
 	edited   bool
 	overhead time.Duration
@@ -49,11 +49,12 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	case strings.EqualFold(string(headerValue(&ctx.Request.Header, "Upgrade")), "websocket"):
 		// Other upgrades are offers, which a server may pass over. Clients that open a WebSocket first fall back to HTTP at once on this answer, and retry for seconds on others.
 		r.fail(invalidRequest(fasthttp.StatusUpgradeRequired, "upgrade_not_supported", "", "protocol upgrades are not supported: use plain HTTP"))
-	case r.path == chatPath && r.method == fasthttp.MethodPost:
-		r.chat = true
-		r.handleChat()
 	default:
-		r.handleOther()
+		if r.dialect = dialectOf(r.method, r.path); r.dialect != dialectNone {
+			r.handlePrompt()
+		} else {
+			r.handleOther()
+		}
 	}
 }
 
@@ -63,8 +64,8 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// handleChat answers a chat completion.
-func (r *request) handleChat() {
+// handlePrompt answers a request of a dialect.
+func (r *request) handlePrompt() {
 	policy, err := readPolicy(&r.ctx.Request.Header, policy{mode: r.server.options.Mode, budget: r.server.options.Budget})
 	if bad, ok := errors.AsType[*policyError](err); ok {
 		drain(r.ctx, r.server.options.MaxBody)
@@ -84,7 +85,7 @@ func (r *request) handleChat() {
 	case len(encoding) > 0 && !strings.EqualFold(string(encoding), "identity"):
 		out.report.Skip = SkipEncoded
 	default:
-		out = r.server.shorten(r.life, body, policy)
+		out = r.server.shorten(r.life, r.dialect, body, policy)
 	}
 	if policy.mode == ModeObserve {
 		out.body, r.edited = body, false
@@ -309,7 +310,7 @@ func (r *request) relay(x *exchange) {
 
 // setHeaders states what was done.
 func (r *request) setHeaders() {
-	if !r.chat {
+	if r.dialect == dialectNone {
 		return
 	}
 	h := &r.ctx.Response.Header
@@ -341,7 +342,7 @@ func (r *request) failUpstream(err error) {
 	}
 	r.setHeaders()
 	upstreamFailed(failed.status, failed.code, message).write(&r.ctx.Response)
-	if r.ctx.RequestBodyStream() != nil && !r.chat {
+	if r.ctx.RequestBodyStream() != nil && r.dialect == dialectNone {
 		r.ctx.Response.SetConnectionClose() // part of its body may be unread
 	}
 	r.done(failed.status, len(r.ctx.Response.Body()), failed)
@@ -360,7 +361,7 @@ func (r *request) done(status, size int, err error) {
 		slog.Duration("duration", time.Since(r.started)),
 		slog.Duration("upstream_wait", r.waited),
 	}
-	if r.chat {
+	if r.dialect != dialectNone {
 		failed := 0
 		for _, turn := range r.report.Turns {
 			if turn.Err != nil {
@@ -368,6 +369,7 @@ func (r *request) done(status, size int, err error) {
 			}
 		}
 		fields = append(fields,
+			slog.String("dialect", r.dialect.String()),
 			slog.String("mode", r.report.Mode.String()),
 			slog.String("skip", r.report.Skip.String()),
 			slog.Int("turns", len(r.report.Turns)),

@@ -13,9 +13,9 @@ type clientMessage struct {
 	calls              string // raw JSON of tool_calls, or ""
 }
 
-// conversation is the messages of 30 turns: pasted documents, pasted code, long texts without marks, small talk, and a
+// talk is the messages of 30 turns: pasted documents, pasted code, long texts without marks, small talk, and a
 // tool loop.
-func conversation() []clientMessage {
+func talk() []clientMessage {
 	var messages []clientMessage
 	say := func(role, text string) { messages = append(messages, clientMessage{role: role, text: text}) }
 	say("system", essay(10, "cellar"))
@@ -104,7 +104,7 @@ func textsOf(t *testing.T, body []byte) []string {
 }
 
 func TestPrefixPurity(t *testing.T) {
-	messages := conversation()
+	messages := talk()
 	var ends []int // of the requests: behind each run of messages that an assistant answers
 	for i, m := range messages {
 		if m.role != "assistant" && messages[i+1].role == "assistant" {

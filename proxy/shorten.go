@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/pith-llm/pith/cache"
@@ -14,7 +16,7 @@ type Compressor interface {
 	Compress(ctx context.Context, in compressors.Input) (compressors.Result, error)
 }
 
-// Report tells what became of one chat completion request, for people and tests: unlike the log it holds texts.
+// Report tells what became of one request, for people and tests: unlike the log it holds texts.
 type Report struct {
 	// ID is the request's id, as in the X-Pith-Request-Id header and in the log.
 	ID string
@@ -62,14 +64,14 @@ const (
 	SkipNotJSON        // the body is not JSON in UTF-8
 	SkipTooDeep        // the body nests too deep
 	SkipDuplicate      // the body repeats a key on the way to a text
-	SkipShape          // the body is not a chat completion request
+	SkipShape          // the body does not have the shape of its dialect
 	SkipNoSpan         // no text is long enough
 	SkipInvalid        // the shortened body did not pass the last check
 )
 
 // String returns the reason's name in the log.
 func (s Skip) String() string {
-	names := [...]string{"", "off", "encoded", "not_json", "too_deep", "duplicate_key", "not_chat", "no_span", "invalid"}
+	names := [...]string{"", "off", "encoded", "not_json", "too_deep", "duplicate_key", "shape", "no_span", "invalid"}
 	if int(s) < len(names) {
 		return names[s]
 	}
@@ -84,12 +86,12 @@ type shortened struct {
 	report Report
 }
 
-// shorten finds the turns of a chat completion body and compresses them, each against its own query. Whatever goes
+// shorten finds the turns of a body and compresses them, each against its own query. Whatever goes
 // wrong leaves the text in question, or the whole body, as it is.
-func (s *Server) shorten(ctx context.Context, body []byte, p policy) shortened {
+func (s *Server) shorten(ctx context.Context, d dialect, body []byte, p policy) shortened {
 	out := shortened{body: body, report: Report{Mode: p.mode}}
 	parsing := time.Now()
-	c, err := parseChat(body)
+	c, err := d.parse(body)
 	if err != nil {
 		out.report.Skip = skipFor(err)
 		return out
@@ -133,6 +135,8 @@ func (s *Server) shorten(ctx context.Context, body []byte, p policy) shortened {
 		out.report.Skip = SkipNoSpan
 	}
 	if len(edits) > 0 {
+		// The order of the talk need not be that of the body.
+		slices.SortFunc(edits, func(a, b edit) int { return cmp.Compare(a.start, b.start) })
 		spliced := splice(body, edits)
 		if validate(spliced) == nil {
 			out.body, out.edited = spliced, true
@@ -164,7 +168,7 @@ func skipFor(err error) Skip {
 		return SkipTooDeep
 	case errors.Is(err, errDuplicate):
 		return SkipDuplicate
-	case errors.Is(err, errNotChat):
+	case errors.Is(err, errShape):
 		return SkipShape
 	default:
 		return SkipNotJSON
@@ -172,7 +176,7 @@ func skipFor(err error) Skip {
 }
 
 // count fills the report's tokens: the texts of all messages as they came, less what the edits save.
-func (s *Server) count(out *shortened, c chat) {
+func (s *Server) count(out *shortened, c conversation) {
 	in, saved := 0, 0
 	for _, turn := range out.report.Turns {
 		if turn.Err != nil {

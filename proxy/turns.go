@@ -29,7 +29,7 @@ type turn struct {
 
 // findTurns cuts the conversation into turns with the query and the spans of each. What it finds in a turn depends on
 // the messages up to the turn's end alone, and of these on their texts, not on ids, marks or list form.
-func findTurns(c chat, p policy, fileReads bool) []turn {
+func findTurns(c conversation, p policy, fileReads bool) []turn {
 	var turns []turn
 	task := ""       // the user's last question
 	var said message // the assistant's last message
@@ -75,7 +75,7 @@ func findTurns(c chat, p policy, fileReads bool) []turn {
 					}
 					t.add(text, region{end: len(text.text), name: name})
 				}
-			case roleOther, roleAssistant:
+			case roleOther, roleSystem, roleAssistant, rolePrompt:
 			}
 		}
 		if question := strings.Join(words, "\n"); question != "" {

@@ -53,11 +53,7 @@ loop:
 	VMAXPS Z1, Z14, Z1
 	EXP512(Z1, Z2, Z3)
 	VADDPS Z26, Z1, Z1
-	VRCP14PS Z1, Z2 // with one Newton step a third of a division's time
-	VMOVAPS Z26, Z3
-	VFNMADD231PS Z2, Z1, Z3
-	VFMADD213PS Z2, Z3, Z2
-	VMULPS Z2, Z0, Z0
+	VDIVPS Z1, Z0, Z0
 	VMULPS (BX)(AX*1), Z0, Z0
 	VMOVUPS Z0, (DI)(AX*1)
 	ADDQ $64, AX
@@ -83,7 +79,6 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-32
 	VMOVUPS sign<>(SB), Z11
 	VMOVUPS absm<>(SB), Z10
 	VMOVUPS rsqrt2<>(SB), Z9
-	VMOVUPS ten<>(SB), Z8
 	VMOVUPS erfp<>(SB), Z7
 	VMOVUPS a5<>(SB), Z15
 	VMOVUPS a4<>(SB), Z16
@@ -98,18 +93,14 @@ row:
 loop:
 	VMOVUPS (SI)(AX*1), Z0
 	VANDPS Z10, Z0, Z1
-	VMULPS Z9, Z1, Z1
-	VMINPS Z1, Z8, Z1            // z; erf(10) is 1, and larger values would overflow below
+	VMULPS Z9, Z1, Z1            // z
 	VMULPS Z1, Z1, Z2
 	VXORPS Z11, Z2, Z2
 	VMAXPS Z2, Z14, Z2
 	EXP512(Z2, Z3, Z4)           // exp(-z²)
 	VMOVAPS Z7, Z3
 	VFMADD213PS Z26, Z1, Z3
-	VRCP14PS Z3, Z4
-	VMOVAPS Z26, Z5
-	VFNMADD231PS Z4, Z3, Z5
-	VFMADD213PS Z4, Z5, Z4       // t, by one Newton step
+	VDIVPS Z3, Z26, Z4           // t
 	VMOVAPS Z15, Z5
 	VFMADD213PS Z16, Z4, Z5
 	VFMADD213PS Z17, Z4, Z5

@@ -19,7 +19,7 @@ func (w *Matrix) LogProbs(out []float32, x *Rows, targets []int32, m int) {
 			w.panel(x.strip, width, x, r0, r0+rows, p, false)
 			if p == 0 {
 				for r := range rows {
-					x.ref[r] = maxOf(x.strip[r*width : r*width+cols])
+					x.ref[r] = maxOf(x.strip[r*width : r*width+min(cols, refOutputs)])
 				}
 			}
 			for r := range rows {
@@ -40,9 +40,12 @@ func (w *Matrix) LogProbs(out []float32, x *Rows, targets []int32, m int) {
 }
 
 // farAbove is how far a logit may lie above the row's reference before the reference is moved: exp(64) times the largest
-// vocabulary is far below the largest float32. The reference is the largest logit of the first panel, so the sum never
-// vanishes either.
+// vocabulary is far below the largest float32. The reference is the largest of the first logits, so the sum never vanishes
+// either.
 const farAbove = 64
+
+// refOutputs is how many logits the reference is the largest of: the narrowest panel's, so that it is the same on all tiers.
+const refOutputs = 16
 
 // addExp adds exp(logit-ref) of rows of logits in the strip, of which cols are real, to the rows' lane sums.
 func (x *Rows) addExp(width, cols, rows int) {

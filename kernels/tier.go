@@ -7,7 +7,7 @@
 //
 // Every function that has more than one implementation takes a [Tier]. Within a tier the result for one row depends only
 // on that row's data: not on the other rows of the call, the row's place among them, or the number of goroutines.
-// Integer sums are equal on all tiers; float steps may differ in the last bits between tiers.
+// Integer sums are equal on all tiers; float steps may differ in the last bits between some, see the constants.
 //
 // A Matrix and a Rope are read-only after they are made and are shared. A Rows and an Attention belong to one goroutine.
 package kernels
@@ -22,10 +22,11 @@ import (
 // value is a faster tier.
 type Tier uint8
 
-// The tiers. Generic is plain Go and runs everywhere; AMX is the last.
+// The tiers. Generic is plain Go and runs everywhere; AMX is the last. NEONDot and NEONI8MM give the results of Generic to
+// the bit, and AVX2, AVXVNNI and AVX512VNNI each other's.
 const (
 	Generic    Tier = iota
-	NEONDot         // arm64 SDOT; the element-wise steps are plain Go, and results are those of Generic to the bit
+	NEONDot         // arm64 SDOT; the element-wise steps are plain Go
 	NEONI8MM        // arm64 SMMLA, the same otherwise
 	AVX2            // 256-bit integers, FMA
 	AVXVNNI         // 256-bit VPDPBUSD, with AVX2 for the rest

@@ -213,6 +213,25 @@ func TestGolden64Tokens(t *testing.T) {
 	}
 }
 
+// TestTiersOfVectorsAgree: whatever the width of a machine's vectors, int8 scores are the same to the bit.
+func TestTiersOfVectorsAgree(t *testing.T) {
+	_, sequences := goldenSequences(t)
+	var want []scoring.Result
+	for _, tier := range []kernels.Tier{kernels.AVX2, kernels.AVXVNNI, kernels.AVX512VNNI} {
+		if !tier.Supported() {
+			t.Logf("%v is not on this machine", tier)
+			continue
+		}
+		got := logProbs(t, must(t, loadLM(scoring.LMOptions{Tier: tier})), sequences...)
+		for i := range want {
+			if !slices.Equal(got[i].LogProbs, want[i].LogProbs) {
+				t.Errorf("%v: line %d is off by %g from that of a narrower tier", tier, i, worst(got[i].LogProbs, want[i].LogProbs))
+			}
+		}
+		want = got
+	}
+}
+
 func TestGoldenGreedy(t *testing.T) {
 	lm := must(t, lmF32)
 	for _, l := range golden[goldenGreedy](t, "smollm2-greedy.jsonl") {

@@ -36,7 +36,8 @@ func (p Precision) String() string {
 // LMOptions configure a decoder.
 type LMOptions struct {
 	Precision Precision
-	// Tier is the instruction set of the kernels; it must be supported. Results differ in their last bits between tiers.
+	// Tier is the instruction set of the kernels; it must be supported. Results differ in their last bits between
+	// some tiers, see package kernels.
 	Tier kernels.Tier
 	// Workers is how many packs run at a time, and so how many cores are used; 0 means GOMAXPROCS.
 	Workers int

@@ -29,6 +29,8 @@ type commands struct {
 
 		Accuracy evalAccuracyCommand `cmd:"" help:"Compare the int8 arithmetic of each CPU tier with f32."`
 		Flips    evalFlipsCommand    `cmd:"" help:"Count the selections that differ between CPU tiers."`
+
+		Recognition evalRecognitionCommand `cmd:"" help:"Count what texts and queries are taken for."`
 	} `cmd:"" help:"Measure what compression does."`
 	Bench benchCommand `cmd:"" help:"Measure speed."`
 	Model struct {

@@ -91,7 +91,7 @@ func New(options Options) (*Compressor, error) {
 //
 // A text of which nothing is kept becomes one marker. Where the budget does not even hold the markers, the last texts
 // become empty outputs. An Input as a whole stays as it is, whatever the budget, for one of the skip reasons: it is
-// small, has no query, fits the budget, or would save fewer than MinSaving tokens. Of a compressed Input, a text that would
+// small, has no query, its query asks for whole texts, it fits the budget, or would save fewer than MinSaving tokens. Of a compressed Input, a text that would
 // save fewer than that stays whole if the budget has room for it.
 //
 // An invalid budget, a failing Segmenter or Scorer and a context that ended are errors.
@@ -138,6 +138,8 @@ func (c *Compressor) skip(query string, total, budget int) SkipReason {
 		return SkipSmall
 	case query == "" || c.options.Scorer == nil:
 		return SkipNoQuery
+	case WholeText(query):
+		return SkipWholeText
 	case total <= budget:
 		return SkipWithinBudget
 	}
@@ -179,8 +181,8 @@ type Plan struct {
 	stages      []Stage
 }
 
-// Prepare segments and scores texts, so that several budgets share the work. Without a query or a Scorer it does
-// neither, and the plan leaves every text as it is.
+// Prepare segments and scores texts, so that several budgets share the work. Without a query or a Scorer, or for a query
+// that asks for whole texts, it does neither, and the plan leaves every text as it is.
 func (c *Compressor) Prepare(ctx context.Context, query string, texts []Text) (*Plan, error) {
 	counts, _ := c.count(texts)
 	return c.prepare(ctx, query, texts, counts)
@@ -191,7 +193,7 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 	for _, n := range counts {
 		p.tokensIn += n
 	}
-	if query == "" || c.options.Scorer == nil {
+	if query == "" || c.options.Scorer == nil || WholeText(query) {
 		return p, nil
 	}
 	start := time.Now()

@@ -222,9 +222,10 @@ const (
 	SkipNoSaving                // the rendered text would not be shorter by enough
 	SkipNoQuery                 // there is nothing to score against
 	SkipWithinBudget            // everything fits
+	SkipWholeText               // the query asks for something that needs all of every text
 )
 
-var skipReasonNames = [...]string{"", "small", "no_saving", "no_query", "within_budget"}
+var skipReasonNames = [...]string{"", "small", "no_saving", "no_query", "within_budget", "whole_text"}
 
 // String returns the reason as a metric label, such as "no_saving"; empty for NotSkipped.
 func (r SkipReason) String() string {

@@ -190,7 +190,7 @@ func isPath(s string) bool {
 // entryTime finds a time of day near the start of a line, entryDate a date or a counter of seconds at it, and entryLevel
 // the word for a level.
 var (
-	entryTime  = regexp.MustCompile(`(?:^|[^0-9:])\d{1,2}:\d{2}:\d{2}(?:[^0-9]|$)|T\d{2}:\d{2}:\d{2}`)
+	entryTime  = regexp.MustCompile(`(?:^|[^0-9:])\d{1,2}:\d{1,2}:\d{1,2}(?:[^0-9]|$)|T\d{2}:\d{2}:\d{2}`)
 	entryDate  = regexp.MustCompile(`^[-\[(<* ]{0,3}(?:\d{4}[-/.]\d{2}[-/.]\d{2}|\d{2}[-/.]\d{2}[-/.]\d{2,4} |\d{6} \d{6} |\d{10}(?:\.\d+|\d{3})? |[A-Z][a-z]{2} [ \d]\d \d{2}:|[IWEF]\d{4} )`)
 	entryLevel = regexp.MustCompile(`(?:^|[\s\[(<|:])(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|SEVERE|FATAL|CRITICAL|info|warn|error|debug)(?:[\s\])>|:]|$)|level=[a-z]+`)
 )

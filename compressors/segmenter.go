@@ -41,20 +41,25 @@ func (o SegmenterOptions) withDefaults() SegmenterOptions {
 	return o
 }
 
-// SyntaxSegmenter cuts code along its syntax and other text along headings, paragraphs and lines. It may be used
-// concurrently.
+// SyntaxSegmenter cuts a text along what it is made of: code along its syntax, data along its records, other text along
+// headings, paragraphs and lines. It may be used concurrently.
 //
-// Code in Go, Python and TypeScript (and JavaScript) becomes imports, functions, methods and groups of top-level
-// statements, each with the comments and decorators before it. The methods of a class have the class's opening as
-// parent; a function of more than MaxTokens is its signature and parts of its body, their parent the signature. Other
-// code is cut where lines without indentation follow a blank line. Code of more than 128 KiB, with brackets nested more
-// than 100 deep or with very many syntax errors is treated as other code.
+// Code in a language that it has a grammar for becomes imports, functions, methods and groups of top-level statements,
+// each with the comments and decorators before it, and with the names that it defines and uses. The members of a class or
+// a namespace have its opening as parent, and so has the line that closes it; a function of more than MaxTokens is its
+// signature, parts of its body and its closing. Other code is cut where lines without indentation follow a blank line.
+// Code of more than 128 KiB, with brackets nested more than 100 deep or with very many syntax errors is treated as other
+// code.
+//
+// JSON becomes its values, down to records; a log its entries; search results their hits; a diff its files and hunks; the
+// output of a test run its parts and failures; markup its sections, blocks and rows; a table its rows.
 //
 // In text, a heading is a segment and the parent of its section. A paragraph is a segment, or is grouped with its
 // neighbours if it is small, or is cut at lines and, in a long line, at sentences.
 //
-// Segments start at the start of a line or, in a line too long for its segment, at a sentence; only a sentence of more
-// than 256 bytes may be cut inside, after a record, a word or a comma, else between two runes.
+// Segments start at the start of a line or, in a line too long for its segment, at a sentence, in a long line of JSON at a
+// value and in one of markup at a tag; only one of these of more than 256 bytes may be cut inside, after a record, a word
+// or a comma, else between two runes.
 type SyntaxSegmenter struct {
 	options SegmenterOptions
 	parsers *parsers

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -97,6 +98,50 @@ func printCompression(w io.Writer, input compressors.Input, result compressors.R
 			bestName, best.Score.Value, formatTerms(best.Score.Terms))
 	}
 	fmt.Fprintf(w, "stages: %s\n", formatStages(result.Stages))
+}
+
+// printExplanation prints every segment in the order of the source with what became of it and what each term contributed
+// to its score, one column a term.
+func printExplanation(w io.Writer, input compressors.Input, result compressors.Result) error {
+	var names []string
+	for _, text := range result.Texts {
+		for _, segment := range text.Segments {
+			for _, term := range segment.Score.Terms {
+				if !slices.Contains(names, term.Name) {
+					names = append(names, term.Name)
+				}
+			}
+		}
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(table, "kept\tsegment\tkind\ttokens\tscore")
+	for _, name := range names {
+		fmt.Fprintf(table, "\t%s", name)
+	}
+	fmt.Fprintln(table)
+	for i, text := range result.Texts {
+		if len(text.Segments) == 0 {
+			fmt.Fprintf(table, "+\t%s (whole: %s)\t\t%d\t\n", input.Texts[i].Name, text.Skip, text.TokensIn)
+		}
+		for _, segment := range text.Segments {
+			mark := "-"
+			if segment.Kept {
+				mark = "+"
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.3f", mark, segmentName(input.Texts[i].Name, segment.Segment), segment.Kind, segment.Tokens, segment.Score.Value)
+			for _, name := range names {
+				value := ""
+				for _, term := range segment.Score.Terms {
+					if term.Name == name {
+						value = fmt.Sprintf("%+.3f", term.Value)
+					}
+				}
+				fmt.Fprintf(table, "\t%s", value)
+			}
+			fmt.Fprintln(table)
+		}
+	}
+	return table.Flush()
 }
 
 func formatTerms(terms []compressors.Term) string {

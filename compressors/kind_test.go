@@ -1,8 +1,6 @@
 package compressors_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -57,29 +55,21 @@ func TestKindsHaveFamilies(t *testing.T) {
 
 // A text that is taken for what it is not is still cut at whole lines, unless a line is too long for its segment.
 func TestEveryTextAsEveryKind(t *testing.T) {
-	paths, err := filepath.Glob("testdata/segments/*.txtar")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("%d archives: %v", len(paths), err)
-	}
+	sources := goldenSources(t)
 	languages := []string{"text", "markdown", "code", "json", "log", "search", "diff", "test", "html", "csv"}
-	for _, path := range paths {
-		languages = append(languages, strings.TrimSuffix(filepath.Base(path), ".txtar"))
+	for name := range sources {
+		languages = append(languages, name)
 	}
-	for _, path := range paths {
-		archive, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, files := parseArchive(string(archive))
-		source := files[0].content
+	for name, source := range sources {
+		content := source.content
 		for _, language := range languages {
-			for _, s := range segments(t, compressors.Text{Language: language, Content: source}) {
-				if s.Start == 0 || source[s.Start-1] == '\n' {
+			for _, s := range segments(t, compressors.Text{Language: language, Content: content}) {
+				if s.Start == 0 || content[s.Start-1] == '\n' {
 					continue
 				}
-				line := source[strings.LastIndexByte(source[:s.Start], '\n')+1:]
+				line := content[strings.LastIndexByte(content[:s.Start], '\n')+1:]
 				if line, _, _ = strings.Cut(line, "\n"); len(line) <= 256 {
-					t.Errorf("%s as %s: a segment starts inside the line %q", filepath.Base(path), language, line)
+					t.Errorf("%s as %s: a segment starts inside the line %q", name, language, line)
 				}
 			}
 		}

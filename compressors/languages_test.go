@@ -74,3 +74,22 @@ func TestSegmentations(t *testing.T) {
 		})
 	}
 }
+
+// goldenSources returns the source of each archive in testdata/segments by the archive's name.
+func goldenSources(t *testing.T) map[string]archiveFile {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/segments/*.txtar")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%d archives: %v", len(paths), err)
+	}
+	sources := map[string]archiveFile{}
+	for _, path := range paths {
+		archive, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, files := parseArchive(string(archive))
+		sources[strings.TrimSuffix(filepath.Base(path), ".txtar")] = files[0]
+	}
+	return sources
+}

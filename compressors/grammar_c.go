@@ -85,6 +85,7 @@ var cppGrammar = &grammar{
 
 var csharpGrammar = &grammar{
 	language:     csharp.GetLanguage,
+	maxBytes:     64 << 10,
 	separator:    ".",
 	wholeImports: true,
 	roles: map[string]role{

@@ -10,6 +10,7 @@ import (
 
 var rubyGrammar = &grammar{
 	language: ruby.GetLanguage,
+	maxBytes: 64 << 10,
 	roles: map[string]role{
 		"comment": roleComment, "ERROR": roleError, "call": roleWrapper,
 		"class": roleClass, "module": roleClass, "singleton_class": roleClass,
@@ -45,6 +46,7 @@ var rubyGrammar = &grammar{
 
 var phpGrammar = &grammar{
 	language:  php.GetLanguage,
+	maxBytes:  64 << 10,
 	separator: `\`,
 	roles: map[string]role{
 		"php_tag": roleImport, "namespace_use_declaration": roleImport, "comment": roleComment, "ERROR": roleError,
@@ -85,6 +87,7 @@ var phpGrammar = &grammar{
 
 var bashGrammar = &grammar{
 	language: bash.GetLanguage,
+	maxBytes: 64 << 10,
 	roles: map[string]role{
 		"comment": roleComment, "ERROR": roleError, "command": roleWrapper, "function_definition": roleFunction,
 	},

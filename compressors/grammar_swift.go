@@ -4,6 +4,7 @@ import "github.com/smacker/go-tree-sitter/swift"
 
 var swiftGrammar = &grammar{
 	language:     swift.GetLanguage,
+	maxBytes:     64 << 10,
 	separator:    ".",
 	wholeImports: true,
 	roles: map[string]role{

@@ -13,7 +13,7 @@ import (
 // Tree-sitter's time is linear in text that follows the grammar, but quadratic in errors: 32 KB of quotation marks
 // take seconds. So a text is parsed as it grows, parseStep bytes at a time, and given up once it has maxErrors. What is
 // parsed is reused: on real code this costs no more than parsing it at once, and gives the same tree. What cannot be
-// reused, such as one endless chain of operators, is parsed size/parseStep times, which is why size is capped low.
+// reused, such as one endless chain of operators, is parsed at every step, which is why the steps grow and size is capped.
 const (
 	maxParseBytes    = 128 << 10
 	maxNesting       = 100
@@ -43,7 +43,8 @@ type unit struct {
 // parsable reports whether text may be handed to tree-sitter: safe for the grammar's scanner, small enough, no line so
 // long that cutting at lines is no use, brackets nested to a bounded depth (counted wherever they stand, in strings and
 // comments too, angle ones within a statement), and few lines that are nothing but a backslash: Python's scanner reads on
-// over all of them at each. Comments that open and never close are read to the end of the text, each of them.
+// over all of them at each. Comments that open and never close are read to the end of the text, each of them,
+// and a zero byte is the end for some scanners and not for others.
 func parsable(g *grammar, text string) bool {
 	if len(text) > maxParseBytes || g.maxBytes > 0 && len(text) > g.maxBytes || g.safe != nil && !g.safe(text) {
 		return false
@@ -59,7 +60,7 @@ func parsable(g *grammar, text string) bool {
 			return false
 		}
 	}
-	if strings.Count(text, "/*")-strings.Count(text, "*/") > maxOpenComments {
+	if strings.Count(text, "/*")-strings.Count(text, "*/") > maxOpenComments || strings.Contains(text, "\x00") {
 		return false
 	}
 	depth, angles, line := 0, 0, 0
@@ -158,7 +159,7 @@ func parse(parser *sitter.Parser, src *source) (*sitter.Tree, error) {
 	text := []byte(src.text)
 	var tree *sitter.Tree
 	for start := 0; start < len(text); {
-		end := min(start+parseStep, len(text))
+		end := min(start+max(parseStep, start/2), len(text))
 		if tree != nil {
 			at := src.point(start)
 			tree.Edit(sitter.EditInput{

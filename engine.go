@@ -23,6 +23,8 @@ type engine struct {
 	tier     kernels.Tier
 	lm       func() (*scoring.LM, error)
 	encoder  func() (*scoring.Encoder, error)
+	// combination is how the default scorer weighs its features; nil is the one in the repository.
+	combination *scoring.Combination
 }
 
 // newEngine checks the settings. Models are loaded when a score first needs them, which logger is told of.
@@ -84,31 +86,76 @@ func openModel(path, embedded string) (*gguf.File, error) {
 	return gguf.Open(path)
 }
 
-// scorer returns the named scorer of package scoring in the form that compressors wants.
-func (e *engine) scorer(name string) (compressors.Scorer, error) {
-	scorer, err := scoring.NewScorer(name, scoring.Options{
+// newScorer returns the named scorer of package scoring.
+func (e *engine) newScorer(name string) (*scoring.Scorer, error) {
+	return scoring.NewScorer(name, scoring.Options{
 		LM: e.lm, Encoder: e.encoder,
 		KVBytes: int64(e.settings.Cache.KV) << 20, ScoreBytes: int64(e.settings.Cache.Scores) << 20,
+		ModelTokens: e.settings.Scoring.ModelTokens, Combination: e.combination,
 	})
+}
+
+// scorer returns the named scorer in the form that compressors wants.
+func (e *engine) scorer(name string) (compressors.Scorer, error) {
+	scorer, err := e.newScorer(name)
 	if err != nil {
 		return nil, err
 	}
-	return compressors.ScorerFunc(func(ctx context.Context, query string, candidates []compressors.Candidate) (compressors.Scores, error) {
-		segments := make([]scoring.Segment, len(candidates))
-		for i, c := range candidates {
-			segments[i] = scoring.Segment{TextName: c.TextName, Name: c.SegmentName, Text: c.Text}
+	return adapted(scorer), nil
+}
+
+// adapted puts a scorer into the form that compressors wants.
+func adapted(scorer *scoring.Scorer) compressors.Scorer { return scorerAdapter{scorer} }
+
+type scorerAdapter struct{ *scoring.Scorer }
+
+// Score is scoring's in the types of compressors.
+func (a scorerAdapter) Score(ctx context.Context, query string, candidates []compressors.Candidate) (compressors.Scores, error) {
+	scores, err := a.Scorer.Score(ctx, query, segmentsOf(candidates))
+	if err != nil {
+		return compressors.Scores{}, err
+	}
+	return convertScores(scores), nil
+}
+
+// Refine is scoring's in the types of compressors.
+func (a scorerAdapter) Refine(ctx context.Context, query string, candidates []compressors.Candidate, scores []compressors.Score, pieces []compressors.Piece) ([]float64, error) {
+	values := make([]float64, len(scores))
+	for i, s := range scores {
+		values[i] = s.Value
+	}
+	return a.Scorer.Refine(ctx, query, segmentsOf(candidates), values, piecesOf(pieces))
+}
+
+// piecesOf turns pieces into what package scoring reads.
+func piecesOf(pieces []compressors.Piece) []scoring.Piece {
+	out := make([]scoring.Piece, len(pieces))
+	for i, p := range pieces {
+		out[i] = scoring.Piece{Segment: p.Candidate, Index: p.Index, Count: p.Count, Tokens: p.Tokens, Text: p.Text}
+	}
+	return out
+}
+
+// segmentsOf turns candidates into what package scoring reads. Both packages number families and forms alike.
+func segmentsOf(candidates []compressors.Candidate) []scoring.Segment {
+	segments := make([]scoring.Segment, len(candidates))
+	for at, c := range candidates {
+		segments[at] = scoring.Segment{
+			TextName: c.TextName, Name: c.SegmentName, TextIndex: c.TextIndex, Family: scoring.Family(c.Family),
+			Form: scoring.Form(c.Kind), Enclosed: c.Parent >= 0, Tokens: c.Tokens, Defines: c.Defines, Text: c.Text,
 		}
-		scores, err := scorer.Score(ctx, query, segments)
-		if err != nil {
-			return compressors.Scores{}, err
+		for _, i := range c.Imports {
+			segments[at].Imports = append(append(segments[at].Imports, i.Path), i.Names...)
 		}
-		return convertScores(scores), nil
-	}), nil
+	}
+	return segments
 }
 
 // convertScores turns a column a term into a list of terms a segment.
 func convertScores(scores scoring.Scores) compressors.Scores {
-	out := compressors.Scores{Scores: make([]compressors.Score, len(scores.Values)), ModelTokens: scores.ModelTokens}
+	out := compressors.Scores{
+		Scores: make([]compressors.Score, len(scores.Values)), Probabilities: scores.Probabilities, ModelTokens: scores.ModelTokens,
+	}
 	for i, value := range scores.Values {
 		out.Scores[i].Value = value
 		for _, term := range scores.Terms {
@@ -135,8 +182,15 @@ func (e *engine) compressor(scorerName string) (*compressors.Compressor, error) 
 
 // compressorWith returns a compressor that leaves inputs of fewer than minTokens alone.
 func (e *engine) compressorWith(scorer compressors.Scorer, minTokens int) (*compressors.Compressor, error) {
-	return compressors.New(compressors.Options{
-		Scorer: scorer, CountTokens: e.counter.Count,
-		DefaultRate: e.settings.Compression.Rate, MinTokens: minTokens, Verify: e.settings.Compression.Verify,
-	})
+	c := e.settings.Compression
+	options := compressors.Options{
+		Scorer: scorer, CountTokens: e.counter.Count, DefaultRate: c.Rate, MinTokens: minTokens, Verify: c.Verify,
+	}
+	switch c.Policy {
+	case "balanced":
+		options.Threshold, options.Floor = c.Threshold, min(c.Floor, c.Rate)
+	case "threshold":
+		options.Threshold, options.DefaultRate = c.Threshold, 1
+	}
+	return compressors.New(options)
 }

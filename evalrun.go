@@ -8,10 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/pith-llm/pith/compressors"
 	"github.com/pith-llm/pith/config"
 	"github.com/pith-llm/pith/eval"
+	"github.com/pith-llm/pith/scoring"
 )
 
 type evalRunCommand struct {
@@ -21,6 +23,7 @@ type evalRunCommand struct {
 	Limit  int       `help:"Cases of each file; 0 is all."`
 	Seed   uint64    `help:"Draws the cases of --limit, the random scorer and the bootstrap; 0 takes the first cases."`
 	JSON   string    `name:"json" placeholder:"OUT" help:"Also write the report as JSON to this file; - is standard output instead of the tables."`
+	Folds  string    `placeholder:"DIR" help:"Folder of combinations that 'pith eval fit --folds' wrote: the default scorer measures each case with weights that were fitted without its repository or question."`
 	Quiet  bool      `help:"No progress on standard error."`
 
 	Settings config.Engine `embed:"" group:"Settings"`
@@ -33,7 +36,7 @@ func (c *evalRunCommand) Run(ctx context.Context, std streams) error {
 	}
 	options := eval.RunOptions{
 		Data: c.Data, Scorers: c.Scorer, Rates: c.Rate, Limit: c.Limit, Seed: c.Seed,
-		Scorer: e.scorer,
+		Scorer: e.evalScorer(c.Folds), Folded: c.Folds != "",
 		Compressor: func(scorer compressors.Scorer) (*compressors.Compressor, error) {
 			return e.compressorWith(scorer, 1)
 		},
@@ -55,6 +58,31 @@ func (c *evalRunCommand) Run(ctx context.Context, std streams) error {
 		return nil
 	}
 	return report.WriteText(std.stdout)
+}
+
+// evalScorer returns what eval asks for scorers. With a folder of folds, the default scorers of all folds share their caches.
+func (e *engine) evalScorer(folds string) func(name string, fold int) (compressors.Scorer, error) {
+	var shared *scoring.Scorer
+	return func(name string, fold int) (compressors.Scorer, error) {
+		if fold < 0 || name != scoring.DefaultScorer {
+			return e.scorer(name)
+		}
+		if shared == nil {
+			var err error
+			if shared, err = e.newScorer(name); err != nil {
+				return nil, err
+			}
+		}
+		file, err := os.ReadFile(filepath.Join(folds, eval.FoldFile(fold)))
+		if err != nil {
+			return nil, err
+		}
+		combination, err := scoring.ParseCombination(file)
+		if err != nil {
+			return nil, err
+		}
+		return adapted(shared.With(combination)), nil
+	}
 }
 
 // writeJSON writes v, indented, to the file at path, or to stdout for "-".

@@ -25,11 +25,11 @@ type commands struct {
 	Compress compressCommand `cmd:"" help:"Compress files, standard input or JSON Lines against a query."`
 	Demo     demoCommand     `cmd:"" help:"Send two long questions through the real proxy and show what happens."`
 	Eval     struct {
-		Run evalRunCommand `cmd:"" help:"Measure how much of what an answer needs survives compression."`
-
-		Accuracy evalAccuracyCommand `cmd:"" help:"Compare the int8 arithmetic of each CPU tier with f32."`
-		Flips    evalFlipsCommand    `cmd:"" help:"Count the selections that differ between CPU tiers."`
-
+		Accuracy    evalAccuracyCommand    `cmd:"" help:"Compare the int8 arithmetic of each CPU tier with f32."`
+		Flips       evalFlipsCommand       `cmd:"" help:"Count the selections that differ between CPU tiers."`
+		Run         evalRunCommand         `cmd:"" help:"Measure how much of what an answer needs survives compression."`
+		Features    evalFeaturesCommand    `cmd:"" help:"Write the signals of every segment of labelled cases to a file, for 'pith eval fit'."`
+		Fit         evalFitCommand         `cmd:"" help:"Fit the combination of signals on files of features."`
 		Recognition evalRecognitionCommand `cmd:"" help:"Count what texts and queries are taken for."`
 	} `cmd:"" help:"Measure what compression does."`
 	Bench benchCommand `cmd:"" help:"Measure speed."`

@@ -44,6 +44,8 @@ func otherValue(t *testing.T, name string, v reflect.Value) string {
 	switch name { // those that take only certain words
 	case "mode":
 		return "observe"
+	case "compression.policy":
+		return "rate"
 	case "compression.tokenizer":
 		return "cl100k_base"
 	case "scoring.precision":

@@ -26,6 +26,10 @@ type Options struct {
 	MinSaving int
 	// DefaultRate is the rate for a zero Budget; 0.5 by default.
 	DefaultRate float64
+	// Threshold, if not 0, is how likely a segment must be needed to be kept under a zero Budget: DefaultRate is then the most
+	// that is kept, and Floor the least, as a share of the tokens, whatever is likely. It applies to a Scorer that gives
+	// probabilities; under another the budget is DefaultRate.
+	Threshold, Floor float64
 	// Verify has every output proved by Verify; a violation is an error.
 	Verify bool
 }
@@ -42,6 +46,10 @@ func (o Options) Validate() error {
 		return fmt.Errorf("MinSaving is %d: it must not be negative", o.MinSaving)
 	case !(o.DefaultRate > 0 && o.DefaultRate <= 1):
 		return fmt.Errorf("DefaultRate is %v: it must lie above 0 and up to 1", o.DefaultRate)
+	case !(o.Threshold >= 0 && o.Threshold <= 1):
+		return fmt.Errorf("Threshold is %v: it must lie from 0 to 1", o.Threshold)
+	case !(o.Floor >= 0 && o.Floor <= o.DefaultRate):
+		return fmt.Errorf("Floor is %v: it must lie from 0 to DefaultRate, %v", o.Floor, o.DefaultRate)
 	case o.Segmenter != nil && o.MaxSegmentTokens != 0:
 		return errors.New("MaxSegmentTokens is set together with Segmenter: it is an option of the default one")
 	}
@@ -100,7 +108,11 @@ func (c *Compressor) Compress(ctx context.Context, input Input) (Result, error) 
 		return Result{}, err
 	}
 	counts, total := c.count(input.Texts)
-	if reason := c.skip(input.Query, total, c.tokens(input.Budget, total)); reason != NotSkipped {
+	reason := c.skip(input.Query, total, c.tokens(input.Budget, total))
+	if reason == SkipWithinBudget && c.options.Threshold > 0 && input.Budget == (Budget{}) {
+		reason = NotSkipped // which of it is likely to be needed shows when it is scored
+	}
+	if reason != NotSkipped {
 		return skipped(input.Texts, counts, reason), nil
 	}
 	plan, err := c.prepare(ctx, input.Query, input.Texts, counts)
@@ -170,12 +182,15 @@ func wholePart(text string) []Part {
 // Plan is texts that are segmented and scored against a query, ready to be compressed to any budget. It may be used
 // concurrently.
 type Plan struct {
-	compressor  *Compressor
-	query       string
-	texts       []Text
-	counts      []int
-	docs        []*document
-	order       []ranked
+	compressor *Compressor
+	query      string
+	texts      []Text
+	counts     []int
+	docs       []*document
+	order      []ranked
+	// likely is order with the items of likely segments first, and how many those are; nil without probabilities.
+	likely      []ranked
+	likelyItems int
 	tokensIn    int
 	modelTokens int
 	stages      []Stage
@@ -216,7 +231,7 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 			}
 			candidates = append(candidates, Candidate{
 				TextName: t.Name, SegmentName: s.Name, TextIndex: i, Start: s.Start, Family: d.family, Kind: s.Kind,
-				Parent: parent, Tokens: d.tokens[j], Text: t.Content[s.Start:s.End],
+				Parent: parent, Tokens: d.tokens[j], Symbols: s.Symbols, Text: t.Content[s.Start:s.End],
 			})
 		}
 	}
@@ -238,13 +253,24 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 	}
 	for _, d := range p.docs {
 		d.scores, rest = rest[:len(d.segments)], rest[len(d.segments):]
+		d.whole()
 	}
-	p.order = rank(p.docs)
-	p.modelTokens = scores.ModelTokens
 	p.stages = append(p.stages, Stage{"score", time.Since(start)})
 	for _, s := range scores.Stages {
 		p.stages = append(p.stages, Stage{"score/" + s.Name, s.Duration})
 	}
+	if scores.Probabilities {
+		start = time.Now()
+		if err := c.refine(ctx, query, p.docs, candidates); err != nil {
+			return nil, err
+		}
+		p.stages = append(p.stages, Stage{"refine", time.Since(start)})
+	}
+	p.order = rank(p.docs, scores.Probabilities)
+	if scores.Probabilities && c.options.Threshold > 0 {
+		p.likely, p.likelyItems = likelyFirst(p.docs, p.order, c.options.Threshold)
+	}
+	p.modelTokens = scores.ModelTokens
 	return p, nil
 }
 
@@ -276,10 +302,18 @@ func (p *Plan) Compress(ctx context.Context, budget Budget) (Result, error) {
 	}
 	c := p.compressor
 	tokens := c.tokens(budget, p.tokensIn)
-	if reason := c.skip(p.query, p.tokensIn, tokens); reason != NotSkipped {
+	byLikelihood := budget == (Budget{}) && p.likely != nil
+	reason := c.skip(p.query, p.tokensIn, tokens)
+	if reason == SkipWithinBudget && byLikelihood && p.likelyItems < len(p.likely) {
+		reason = NotSkipped
+	}
+	if reason != NotSkipped {
 		return skipped(p.texts, p.counts, reason), nil
 	}
-	f := fitter{docs: p.docs, order: p.order, budget: tokens, count: c.options.CountTokens}
+	f := fitter{docs: p.docs, order: p.order, free: len(p.order), budget: tokens, count: c.options.CountTokens}
+	if byLikelihood {
+		f.order, f.free, f.floor = p.likely, p.likelyItems, int(c.options.Floor*float64(p.tokensIn))
+	}
 	if err := f.fit(ctx); err != nil {
 		return Result{}, err
 	}

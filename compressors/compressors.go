@@ -137,6 +137,8 @@ type Candidate struct {
 	Parent int
 	// Tokens counts the segment's tokens by the upstream's tokenizer.
 	Tokens int
+	// Symbols are what the segment defines, uses and imports.
+	Symbols
 	// Text is the segment's own source.
 	Text string
 }
@@ -158,6 +160,9 @@ type Score struct {
 type Scores struct {
 	// Scores holds one entry a candidate, in their order.
 	Scores []Score
+	// Probabilities says that their values are the probabilities, 0 to 1, that candidates are needed. They are then weighed
+	// against what candidates cost; other values only rank.
+	Probabilities bool
 	// ModelTokens counts the model tokens that the scores cost at the cold price, whatever was cached.
 	ModelTokens int
 	// Stages holds the time of each step.
@@ -239,8 +244,10 @@ func (r SkipReason) String() string {
 type SegmentResult struct {
 	Segment
 	Tokens int
-	Kept   bool
-	Score  Score
+	// Kept says that it is in the output, wholly or in part, KeptTokens how many of its tokens are.
+	Kept       bool
+	KeptTokens int
+	Score      Score
 }
 
 // Part is one piece of an output: a source range [Start, End) kept verbatim, or, if Marker is not empty, the marker that

@@ -20,7 +20,14 @@ func (r *rendering) result(d *document) TextResult {
 		TokensIn: d.tokensIn, TokensOut: r.tokens, Skip: r.skip,
 	}
 	for i, s := range d.segments {
-		t.Segments[i] = SegmentResult{Segment: s, Tokens: d.tokens[i], Kept: r.kept.has(i), Score: d.scores[i]}
+		t.Segments[i] = SegmentResult{Segment: s, Tokens: d.tokens[i], Score: d.scores[i]}
+	}
+	for i, of := range d.itemOf {
+		s := &t.Segments[of]
+		if r.kept.has(i) {
+			s.Kept = true
+			s.KeptTokens += d.itemTokens[i]
+		}
 	}
 	return t
 }
@@ -29,7 +36,9 @@ func (r *rendering) result(d *document) TextResult {
 type fitter struct {
 	docs   []*document
 	order  []ranked
+	free   int // items of order that may fill the budget; those after them only up to floor
 	budget int
+	floor  int
 	count  func(string) int
 
 	best                   []rendering
@@ -51,7 +60,7 @@ func (f *fitter) fit(ctx context.Context) error {
 			return err
 		}
 		start := time.Now()
-		s := choose(f.docs, f.order, limit, markers)
+		s := choose(f.docs, f.order, f.free, limit, min(limit, f.floor), markers)
 		f.selectTime += time.Since(start)
 
 		start = time.Now()
@@ -104,7 +113,7 @@ func (f *fitter) render(s *selection) ([]rendering, int) {
 
 func (f *fitter) renderText(d *document, kept bitset, drop bool) rendering {
 	r := rendering{kept: kept}
-	r.output, r.parts = render(d.source, d.comment, d.segments, kept, drop)
+	r.output, r.parts = render(d.source, d.comment, d.items, kept, drop)
 	r.tokens = f.count(r.output)
 	// A marker can count more than what it stands for.
 	if r.tokens >= d.tokensIn && !drop {
@@ -115,8 +124,8 @@ func (f *fitter) renderText(d *document, kept bitset, drop bool) rendering {
 
 // whole returns the rendering that leaves d as it is.
 func whole(d *document, reason SkipReason) rendering {
-	kept := newBitset(len(d.segments))
-	for i := range d.segments {
+	kept := newBitset(len(d.items))
+	for i := range d.items {
 		kept.set(i)
 	}
 	return rendering{kept: kept, output: d.text, parts: wholePart(d.text), tokens: d.tokensIn, skip: reason}
@@ -127,7 +136,7 @@ func (f *fitter) drop() {
 	f.best, f.total = make([]rendering, len(f.docs)), 0
 	full := false
 	for i, d := range f.docs {
-		none := newBitset(len(d.segments))
+		none := newBitset(len(d.items))
 		r := f.renderText(d, none, false)
 		if full = full || f.total+r.tokens > f.budget; full {
 			r = f.renderText(d, none, true)

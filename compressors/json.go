@@ -30,8 +30,32 @@ func (c *cutter) json() {
 		values = append(values, record{start: start, end: end})
 		start = end
 	}
+	if len(values) == 1 && c.size(0, c.lines()) <= wholeTokens && !holdsRecords(c.text) {
+		// One object without a list of others is one thing, such as the schema of a function: a part of it is of no use.
+		c.add(0, len(c.text), KindRecord, recordName(c.text), -1)
+		return
+	}
 	c.values(values, -1, 0)
 }
+
+// holdsRecords reports whether a bracket opens a list of objects.
+func holdsRecords(text string) bool {
+	for i := strings.IndexByte(text, '['); i >= 0; {
+		rest := strings.TrimLeft(text[i+1:], " \t\r\n")
+		if strings.HasPrefix(rest, "{") {
+			return true
+		}
+		next := strings.IndexByte(rest, '[')
+		if next < 0 {
+			return false
+		}
+		i = len(text) - len(rest) + next
+	}
+	return false
+}
+
+// wholeTokens is the most that a text of one object holds and is still one segment.
+const wholeTokens = 400
 
 // values appends values side by side; small neighbours share a segment.
 func (c *cutter) values(values []record, parent, depth int) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// document is one text of a plan, segmented and scored.
+// document is one text of a plan, segmented and scored. Its items are what is chosen from: segments, or pieces of them.
 type document struct {
 	*source
 	comment  string
@@ -15,27 +15,67 @@ type document struct {
 	tokens   []int // of each segment
 	scores   []Score
 	tokensIn int
+
+	items      []Segment // as segments, with parents among the items
+	itemTokens []int
+	itemOf     []int     // the segment of each item
+	values     []float64 // of each item
 }
 
-// ranked is one segment of a turn in the order of choice.
+// ranked is one item of a turn in the order of choice.
 type ranked struct {
-	text, segment int
-	score         float64
+	text, item int
+	score      float64
 }
 
-// rank orders all segments by score, ties by text and then by offset.
-func rank(docs []*document) []ranked {
+// gapTokens is about what a marker costs that one more kept item brings, in a line of prose and elsewhere.
+func gapTokens(f Family) int {
+	if f == Prose {
+		return 3
+	}
+	return 8
+}
+
+// rank orders all items by value, ties by text and then by offset. Values that are probabilities are divided by what the
+// item costs: chosen in this order, items fill a budget with the most that is needed (Dantzig 1957, the greedy solution of
+// the knapsack problem, which is off by less than one item).
+func rank(docs []*document, probabilities bool) []ranked {
 	var order []ranked
 	for t, d := range docs {
-		for s := range d.segments {
-			order = append(order, ranked{t, s, d.scores[s].Value})
+		for i, value := range d.values {
+			if probabilities {
+				value /= float64(d.itemTokens[i] + gapTokens(d.family))
+			}
+			order = append(order, ranked{t, i, value})
 		}
 	}
 	slices.SortStableFunc(order, func(a, b ranked) int { return cmp.Compare(b.score, a.score) })
 	return order
 }
 
-// selection is a choice of segments with its estimated cost: the sum of the kept segments' tokens and of the markers'.
+// likelyFirst returns order with the items first whose segment is likely to be needed, in both parts as before, and their
+// number.
+func likelyFirst(docs []*document, order []ranked, threshold float64) ([]ranked, int) {
+	isLikely := func(r ranked) bool {
+		d := docs[r.text]
+		return d.scores[d.itemOf[r.item]].Value >= threshold
+	}
+	likely := make([]ranked, 0, len(order))
+	for _, r := range order {
+		if isLikely(r) {
+			likely = append(likely, r)
+		}
+	}
+	n := len(likely)
+	for _, r := range order {
+		if !isLikely(r) {
+			likely = append(likely, r)
+		}
+	}
+	return likely, n
+}
+
+// selection is a choice of items with its estimated cost: the sum of the kept items' tokens and of the markers'.
 // The cost of the rendered text differs by what a tokenizer merges across their edges.
 type selection struct {
 	docs    []*document
@@ -44,25 +84,28 @@ type selection struct {
 	cost    int
 }
 
-// choose keeps segments in the given order as long as the cost stays within limit; one that does not fit is passed over.
-// A segment comes with its parents. Last, gaps whose marker costs as much as their text are filled.
-func choose(docs []*document, order []ranked, limit int, markers *markerCosts) *selection {
+// choose keeps items in the given order as long as the cost stays within limit; one that does not fit is passed over. An
+// item comes with its parents. Last, gaps whose marker costs as much as their text are filled.
+func choose(docs []*document, order []ranked, free, limit, floor int, markers *markerCosts) *selection {
 	s := &selection{docs: docs, kept: make([]bitset, len(docs)), markers: markers}
 	for t, d := range docs {
-		s.kept[t] = newBitset(len(d.segments))
-		s.cost += s.gapCost(t, -1, len(d.segments))
+		s.kept[t] = newBitset(len(d.items))
+		s.cost += s.gapCost(t, -1, len(d.items))
 	}
 	var with []int
-	for _, r := range order {
+	for place, r := range order {
+		if place == free {
+			limit = floor
+		}
 		d, kept := docs[r.text], s.kept[r.text]
-		if kept.has(r.segment) {
+		if kept.has(r.item) {
 			continue
 		}
 		with = with[:0]
 		text := 0
-		for i := r.segment; i >= 0 && !kept.has(i); i = d.segments[i].Parent {
+		for i := r.item; i >= 0 && !kept.has(i); i = d.items[i].Parent {
 			with = append(with, i)
-			text += d.tokens[i]
+			text += d.itemTokens[i]
 		}
 		if s.cost+text-maxMarker > limit {
 			continue
@@ -89,10 +132,10 @@ const maxMarker = 64
 // add keeps one segment.
 func (s *selection) add(text, segment int) {
 	kept := s.kept[text]
-	previous, next := kept.previous(segment), kept.next(segment, len(s.docs[text].segments))
+	previous, next := kept.previous(segment), kept.next(segment, len(s.docs[text].items))
 	s.cost -= s.gapCost(text, previous, next)
 	kept.set(segment)
-	s.cost += s.docs[text].tokens[segment] + s.gapCost(text, previous, segment) + s.gapCost(text, segment, next)
+	s.cost += s.docs[text].itemTokens[segment] + s.gapCost(text, previous, segment) + s.gapCost(text, segment, next)
 }
 
 // gapCost returns the tokens of the markers for the segments between previous and next.
@@ -101,19 +144,19 @@ func (s *selection) gapCost(text, previous, next int) int {
 		return 0
 	}
 	d := s.docs[text]
-	return s.markers.of(d, d.segments[previous+1].Start, d.segments[next-1].End)
+	return s.markers.of(d, d.items[previous+1].Start, d.items[next-1].End)
 }
 
 // fill keeps the segments of every gap that counts no more tokens than its marker.
 func (s *selection) fill() {
 	for t, d := range s.docs {
-		n := len(d.segments)
+		n := len(d.items)
 		for previous := -1; previous < n; {
 			next := s.kept[t].next(previous, n)
 			text, orphan := 0, false
 			for i := previous + 1; i < next; i++ {
-				text += d.tokens[i]
-				if p := d.segments[i].Parent; p >= 0 && p <= previous && !s.kept[t].has(p) {
+				text += d.itemTokens[i]
+				if p := d.items[i].Parent; p >= 0 && p <= previous && !s.kept[t].has(p) {
 					orphan = true
 				}
 			}

@@ -23,7 +23,10 @@ type Edge struct {
 
 // Compression holds the settings of what is compressed and how far.
 type Compression struct {
-	Rate      float64       `default:"0.4" help:"Share of a turn's tokens to keep where the request names no budget, above 0 and up to 1."`
+	Policy    string        `default:"balanced" enum:"balanced,threshold,rate" help:"How much is kept where the request names neither budget nor rate: what is likely to be needed, but at least the floor and at most the rate (balanced); all that is likely to be needed (threshold); the rate."`
+	Rate      float64       `default:"0.4" help:"Share of a turn's tokens to keep, above 0 and up to 1; the most of it under the policy balanced."`
+	Threshold float64       `default:"0.02" help:"How likely a segment must be needed to be kept under the policies balanced and threshold, 0 to 1."`
+	Floor     float64       `default:"0.1" help:"Share of a turn's tokens that the policy balanced keeps whatever is likely."`
 	MinTokens int           `default:"400" help:"Texts with fewer tokens are left alone."`
 	Tokenizer string        `default:"o200k_base" enum:"o200k_base,cl100k_base" help:"Vocabulary of the upstream model, by which tokens are counted."`
 	FileReads bool          `help:"Also compress what file-reading tools returned, although an edit may quote it."`
@@ -33,12 +36,13 @@ type Compression struct {
 
 // Scoring holds the settings of relevance.
 type Scoring struct {
-	Scorer    string `default:"default" help:"How segments are scored: bm25, encoder, lm, a sum such as bm25+lm, or default (a cascade of the three)."`
-	Decoder   string `help:"GGUF file of the decoder; the embedded SmolLM2-135M-Instruct if empty."`
-	Encoder   string `help:"GGUF file of the encoder; the embedded all-MiniLM-L6-v2 if empty."`
-	Precision string `default:"int8" enum:"int8,f32" help:"Arithmetic of the decoder: int8, or f32 (the reference, several times slower)."`
-	Tier      string `default:"auto" help:"CPU instructions to use: auto, or one of the tiers that 'pith version' lists. Replicas that must agree to the byte pin one."`
-	Workers   int    `default:"0" help:"Threads of a forward pass; 0 means one a core."`
+	Scorer      string `default:"default" help:"How segments are scored: bm25, encoder, lm, a sum such as bm25+lm, or default (a cascade of the three)."`
+	Decoder     string `help:"GGUF file of the decoder; the embedded SmolLM2-135M-Instruct if empty."`
+	Encoder     string `help:"GGUF file of the encoder; the embedded all-MiniLM-L6-v2 if empty."`
+	Precision   string `default:"int8" enum:"int8,f32" help:"Arithmetic of the decoder: int8, or f32 (the reference, several times slower)."`
+	ModelTokens int    `default:"4000" help:"Tokens that the decoder may read for one turn, counted as if nothing were cached; 0 does without it."`
+	Tier        string `default:"auto" help:"CPU instructions to use: auto, or one of the tiers that 'pith version' lists. Replicas that must agree to the byte pin one."`
+	Workers     int    `default:"0" help:"Threads of a forward pass; 0 means one a core."`
 
 	IdleTimeout time.Duration `default:"0s" help:"Give up the models' memory when nothing was scored for so long, and load them again when something is; 0 keeps them."`
 }

@@ -28,8 +28,11 @@ type RunOptions struct {
 	Limit int
 	// Seed draws the cases of Limit, the random baseline and the bootstrap. 0 means the first cases of each file.
 	Seed uint64
-	// Scorer returns the named scorer; it is called once a name.
-	Scorer func(name string) (compressors.Scorer, error)
+	// Scorer returns the named scorer; it is called once a name, or once a name and fold. A fold from 0 asks for what was
+	// fitted without the cases whose FoldOf it is, -1 for what was fitted on all.
+	Scorer func(name string, fold int) (compressors.Scorer, error)
+	// Folded measures each case with what was fitted without its fold.
+	Folded bool
 	// Compressor returns a compressor that uses the scorer. It should leave no text alone for being small: what is left
 	// alone is counted as skipped.
 	Compressor func(compressors.Scorer) (*compressors.Compressor, error)
@@ -121,11 +124,15 @@ func Run(ctx context.Context, options RunOptions) (Report, error) {
 	}
 	r := runner{RunOptions: options, cells: map[cell][]observation{}}
 	for _, name := range options.Scorers {
-		compressor, err := r.compressor(name)
-		if err != nil {
-			return Report{}, fmt.Errorf("scorer %q: %w", name, err)
+		var folds []*compressors.Compressor
+		for fold := range r.folds() {
+			compressor, err := r.compressor(name, fold)
+			if err != nil {
+				return Report{}, fmt.Errorf("scorer %q: %w", name, err)
+			}
+			folds = append(folds, compressor)
 		}
-		r.compressors = append(r.compressors, compressor)
+		r.compressors = append(r.compressors, folds)
 	}
 	for _, path := range options.Data {
 		cases, err := Load(path)
@@ -145,16 +152,27 @@ func Run(ctx context.Context, options RunOptions) (Report, error) {
 // runner is a run under way.
 type runner struct {
 	RunOptions
-	compressors []*compressors.Compressor // one a scorer
-	tasks       []string                  // in the order of the data
+	compressors [][]*compressors.Compressor // [scorer][fold]
+	tasks       []string                    // in the order of the data
 	cells       map[cell][]observation
 }
 
-func (r *runner) compressor(name string) (*compressors.Compressor, error) {
+// folds is how many compressors a scorer needs.
+func (r *runner) folds() int {
+	if r.Folded {
+		return Folds
+	}
+	return 1
+}
+
+func (r *runner) compressor(name string, fold int) (*compressors.Compressor, error) {
 	scorer, ok := baseline(name, r.Seed)
 	if !ok {
+		if !r.Folded {
+			fold = -1
+		}
 		var err error
-		if scorer, err = r.Scorer(name); err != nil {
+		if scorer, err = r.Scorer(name, fold); err != nil {
 			return nil, err
 		}
 	}
@@ -173,7 +191,11 @@ func (r *runner) run(ctx context.Context, c Case, position string) error {
 		if r.Progress != nil {
 			fmt.Fprintf(r.Progress, "%s %s %s\n", position, c.ID, name)
 		}
-		if err := r.measure(ctx, c, name, r.compressors[i]); err != nil {
+		fold := 0
+		if r.Folded {
+			fold = FoldOf(GroupOf(c))
+		}
+		if err := r.measure(ctx, c, name, r.compressors[i][fold]); err != nil {
 			return fmt.Errorf("scorer %q: %w", name, err)
 		}
 	}

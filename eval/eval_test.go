@@ -48,7 +48,7 @@ func byNumber(ctx context.Context, _ string, candidates []compressors.Candidate)
 func options(data string) RunOptions {
 	return RunOptions{
 		Data: []string{data}, Scorers: []string{"number"}, Rates: []float64{0.5}, CountTokens: countWords,
-		Scorer: func(name string) (compressors.Scorer, error) {
+		Scorer: func(name string, _ int) (compressors.Scorer, error) {
 			if name != "number" {
 				return nil, errors.New("no such scorer")
 			}

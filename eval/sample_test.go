@@ -121,7 +121,7 @@ func at(lines []string, i int) string {
 }
 
 // lexical is the scorer that needs no model.
-func lexical(name string) (compressors.Scorer, error) {
+func lexical(name string, _ int) (compressors.Scorer, error) {
 	scorer, err := scoring.NewScorer(name, scoring.Options{})
 	if err != nil {
 		return nil, err

@@ -100,27 +100,11 @@ func halfKept(text string, kept [][2]int, countTokens func(string) int) bool {
 // the selection breaks them. A segment is gold if it overlaps a part, or lies in a gold text that has none. It reports
 // false where no segment was scored.
 func reciprocalRank(c Case, result compressors.Result) (float64, bool) {
-	labelled := map[int]bool{}
-	for _, p := range c.Gold.Parts {
-		for _, at := range p.Places {
-			labelled[at.Text] = true
-		}
-	}
-	isGold := func(text int, s compressors.Segment) bool {
-		if !labelled[text] {
-			return slices.Contains(c.Gold.Texts, text)
-		}
-		return slices.ContainsFunc(c.Gold.Parts, func(p Part) bool {
-			return slices.ContainsFunc(p.Places, func(at Place) bool {
-				return at.Text == text && at.Start < s.End && s.Start < at.End
-			})
-		})
-	}
 	// Only the best gold segment matters, and the first of equals; what is ranked before it is counted then.
 	bestText, bestSegment := -1, -1
 	for text, r := range result.Texts {
 		for i, s := range r.Segments {
-			if isGold(text, s.Segment) &&
+			if isGold(c, text, s.Start, s.End) &&
 				(bestText < 0 || s.Score.Value > result.Texts[bestText].Segments[bestSegment].Score.Value) {
 				bestText, bestSegment = text, i
 			}
@@ -140,4 +124,24 @@ func reciprocalRank(c Case, result compressors.Result) (float64, bool) {
 		}
 	}
 	return 1 / float64(rank), true
+}
+
+// isGold reports whether the bytes [start, end) of a text overlap a part that must survive, or lie in a gold text that has
+// none.
+func isGold(c Case, text, start, end int) bool {
+	for _, p := range c.Gold.Parts {
+		for _, at := range p.Places {
+			if at.Text == text && at.Start < end && start < at.End {
+				return true
+			}
+		}
+	}
+	return !hasParts(c, text) && slices.Contains(c.Gold.Texts, text)
+}
+
+// hasParts reports whether a text has parts that must survive.
+func hasParts(c Case, text int) bool {
+	return slices.ContainsFunc(c.Gold.Parts, func(p Part) bool {
+		return slices.ContainsFunc(p.Places, func(at Place) bool { return at.Text == text })
+	})
 }

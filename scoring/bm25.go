@@ -20,40 +20,98 @@ const (
 //
 // Words are those of Words: identifiers whole and in parts, so that "parse config" finds parseConfig and parse_config.
 func BM25(query string, documents []string) []float64 {
-	terms := queryTerms(query)
-	counts := make([]int32, len(documents)*len(terms)) // [document, term]
-	lengths := make([]float64, len(documents))
-	total := 0.0
+	return newLexicon(query, documents).bm25()
+}
+
+// lexicon counts the words of a query in documents.
+type lexicon struct {
+	terms   map[string]int // the query's words -> column
+	counts  []int32        // [document, term]
+	lengths []float64      // words of each document
+	idf     []float64      // of each term
+}
+
+func newLexicon(query string, documents []string) *lexicon {
+	l := &lexicon{terms: queryTerms(query), lengths: make([]float64, len(documents))}
+	l.counts = make([]int32, len(documents)*len(l.terms))
 	for i, text := range documents {
-		row := counts[i*len(terms):][:len(terms)]
+		row := l.row(i)
 		eachWord(text, func(word []byte) {
-			lengths[i]++
-			if t, ok := terms[string(word)]; ok {
+			l.lengths[i]++
+			if t, ok := l.terms[string(word)]; ok {
 				row[t]++
 			}
 		})
-		total += lengths[i]
 	}
-	scores := make([]float64, len(documents))
-	if total == 0 {
-		return scores
-	}
-	mean := total / float64(len(documents))
-	for t := range len(terms) {
+	l.weigh()
+	return l
+}
+
+func (l *lexicon) row(i int) []int32 { return l.counts[i*len(l.terms):][:len(l.terms)] }
+
+// weigh computes idf from counts.
+func (l *lexicon) weigh() {
+	l.idf = make([]float64, len(l.terms))
+	n := len(l.lengths)
+	for t := range l.idf {
 		holders := 0
-		for i := range documents {
-			if counts[i*len(terms)+t] > 0 {
+		for i := range n {
+			if l.counts[i*len(l.terms)+t] > 0 {
 				holders++
 			}
 		}
-		idf := math.Log1p((float64(len(documents)-holders) + 0.5) / (float64(holders) + 0.5))
-		for i := range documents {
-			n := float64(counts[i*len(terms)+t])
-			length := float64(bm25K1 * (1 - bm25B + float64(bm25B*lengths[i]/mean)))
+		l.idf[t] = math.Log1p((float64(n-holders) + 0.5) / (float64(holders) + 0.5))
+	}
+}
+
+// grouped returns the lexicon of groups of documents, group[i] of n being that of document i.
+func (l *lexicon) grouped(group []int, n int) *lexicon {
+	g := &lexicon{terms: l.terms, lengths: make([]float64, n), counts: make([]int32, n*len(l.terms))}
+	for i, at := range group {
+		g.lengths[at] += l.lengths[i]
+		row := g.row(at)
+		for t, c := range l.row(i) {
+			row[t] += c
+		}
+	}
+	g.weigh()
+	return g
+}
+
+// bm25 returns the score of each document.
+func (l *lexicon) bm25() []float64 {
+	scores := make([]float64, len(l.lengths))
+	total := 0.0
+	for _, n := range l.lengths {
+		total += n
+	}
+	if total == 0 {
+		return scores
+	}
+	mean := total / float64(len(l.lengths))
+	for t, idf := range l.idf {
+		for i := range scores {
+			n := float64(l.counts[i*len(l.terms)+t])
+			length := float64(bm25K1 * (1 - bm25B + float64(bm25B*l.lengths[i]/mean)))
 			scores[i] += float64(idf * n * (bm25K1 + 1) / (n + length))
 		}
 	}
 	return scores
+}
+
+// coverage returns the share of the query's words, by idf, that are in held.
+func (l *lexicon) coverage(held func(term int) bool) float64 {
+	all, part := 0.0, 0.0
+	for t, idf := range l.idf {
+		all += idf
+		if held(t) {
+			part += idf
+		}
+	}
+	if all == 0 {
+		return 0
+	}
+	return part / all
 }
 
 // stopWords are left out of the query. Among the few documents of one call, chance decides which of these words are rare:

@@ -193,9 +193,58 @@ func (e *Encoder) Tokens(text string) []int32 { return e.words.Encode(text, e.li
 // Embed returns the unit vector [Dim] of each text, in their order. A text's vector depends on that text alone, bit for
 // bit. It fails with ctx's error, which is looked at between layers, and if weights that were given up cannot be loaded again.
 func (e *Encoder) Embed(ctx context.Context, texts []string) ([][]float32, error) {
+	vectors := make([][]float32, len(texts))
+	err := e.each(ctx, texts, func(i int, rows []float32) { vectors[i] = meanPool(rows, e.shape.d) })
+	if err != nil {
+		return nil, err
+	}
+	return vectors, nil
+}
+
+// Encoding is a text as an encoder sees it.
+type Encoding struct {
+	// Unit is the vector that Embed returns, [Dim].
+	Unit []float32
+	// Tokens holds the unit vector of each token but [CLS] and [SEP], [tokens, Dim], times 127 and rounded.
+	Tokens []int8
+}
+
+// Encode returns the vectors of each text and of its tokens, in the order of texts, under the promises and errors of Embed.
+func (e *Encoder) Encode(ctx context.Context, texts []string) ([]Encoding, error) {
+	encodings := make([]Encoding, len(texts))
+	err := e.each(ctx, texts, func(i int, rows []float32) {
+		d := e.shape.d
+		encodings[i] = Encoding{Unit: meanPool(rows, d), Tokens: make([]int8, max(0, len(rows)-2*d))}
+		for at := 0; at < len(encodings[i].Tokens); at += d {
+			quantizeUnit(encodings[i].Tokens[at:at+d], rows[d+at:])
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return encodings, nil
+}
+
+// quantizeUnit writes the first len(dst) values of x, scaled to length 127, rounded.
+func quantizeUnit(dst []int8, x []float32) {
+	var square float64
+	for _, v := range x[:len(dst)] {
+		square += float64(v) * float64(v)
+	}
+	if square == 0 {
+		return
+	}
+	scale := 127 / math.Sqrt(square)
+	for i := range dst {
+		dst[i] = int8(math.Round(float64(x[i]) * scale))
+	}
+}
+
+// each calls use with the rows [tokens, d] of each text, on several goroutines.
+func (e *Encoder) each(ctx context.Context, texts []string, use func(i int, rows []float32)) error {
 	n, err := e.network.acquire()
 	if err != nil {
-		return nil, fmt.Errorf("load encoder: %w", err)
+		return fmt.Errorf("load encoder: %w", err)
 	}
 	defer e.network.release()
 	ids := make([][]int32, len(texts))
@@ -203,19 +252,14 @@ func (e *Encoder) Embed(ctx context.Context, texts []string) ([][]float32, error
 		ids[i] = e.Tokens(texts[i])
 		return nil
 	})
-	vectors := make([][]float32, len(texts))
 	packs := evenPacks(ids, e.options.Workers)
-	err = inParallel(len(packs), e.options.Workers, func(i int) error {
+	return inParallel(len(packs), e.options.Workers, func(i int) error {
 		from := 0
 		if i > 0 {
 			from = packs[i-1]
 		}
-		return e.run(ctx, n, ids[from:packs[i]], vectors[from:packs[i]])
+		return e.run(ctx, n, ids[from:packs[i]], func(j int, rows []float32) { use(from+j, rows) })
 	})
-	if err != nil {
-		return nil, err
-	}
-	return vectors, nil
 }
 
 // evenPacks divides texts, in their order, into packs of about equal length, a multiple of workers where that pays, and
@@ -241,8 +285,8 @@ func evenPacks(ids [][]int32, workers int) []int {
 	return ends
 }
 
-// run embeds one pack of texts.
-func (e *Encoder) run(ctx context.Context, n *encoder, texts [][]int32, vectors [][]float32) error {
+// run takes one pack of texts through the network and calls use with the rows of each.
+func (e *Encoder) run(ctx context.Context, n *encoder, texts [][]int32, use func(i int, rows []float32)) error {
 	var pass encoderPass
 	select {
 	case pass = <-n.idle:
@@ -265,7 +309,7 @@ func (e *Encoder) run(ctx context.Context, n *encoder, texts [][]int32, vectors 
 	}
 	row := 0
 	for i, end := range ends {
-		vectors[i] = meanPool(x[row*e.shape.d:end*e.shape.d], e.shape.d)
+		use(i, x[row*e.shape.d:end*e.shape.d])
 		row = end
 	}
 	return nil

@@ -22,8 +22,11 @@ type Options struct {
 	KVBytes int64
 	// ScoreBytes bounds the cached vectors and the cached scores, each; 0 means 64 MiB.
 	ScoreBytes int64
-	// Rerank is the number of segments for which the default scorer asks the decoder; 0 means 16.
-	Rerank int
+	// ModelTokens bounds what the default scorer has the decoder read for one call, in tokens at the cold price: a segment's
+	// and the query's for each pair. What is cached saves time and changes nothing. 0 does without the decoder.
+	ModelTokens int
+	// Combination is how the default scorer weighs its features; DefaultCombination if nil.
+	Combination *Combination
 }
 
 func (o Options) withDefaults() Options {
@@ -33,17 +36,76 @@ func (o Options) withDefaults() Options {
 	if o.ScoreBytes == 0 {
 		o.ScoreBytes = 64 << 20
 	}
-	if o.Rerank == 0 {
-		o.Rerank = 16
-	}
 	return o
 }
 
-// Segment is a candidate for being kept.
+// Family groups kinds of text by what makes a part of them worth keeping.
+type Family uint8
+
+// The families: running text, code, and records of which each stands for itself (data, logs, search results).
+const (
+	Prose Family = iota
+	Code
+	Records
+	familyCount
+)
+
+var familyNames = [familyCount]string{"prose", "code", "records"}
+
+// String returns the family's name, such as "code".
+func (f Family) String() string {
+	if f < familyCount {
+		return familyNames[f]
+	}
+	return fmt.Sprintf("Family(%d)", uint8(f))
+}
+
+// Form says what a segment is in its text.
+type Form uint8
+
+// The forms.
+const (
+	FormText Form = iota
+	FormHeading
+	FormSentence
+	FormLines
+	FormImport
+	FormStatement
+	FormFunction
+	FormMethod
+	FormClass
+	FormHeader
+)
+
+var formNames = [...]string{
+	"text", "heading", "sentence", "lines", "import", "statement", "function", "method", "class", "header",
+}
+
+// String returns the form's name, such as "function".
+func (f Form) String() string {
+	if int(f) < len(formNames) {
+		return formNames[f]
+	}
+	return fmt.Sprintf("Form(%d)", uint8(f))
+}
+
+// Segment is a candidate for being kept. The segments of a call stand in the order of their texts and of their places
+// there. Only Text is needed; what else is known makes the default scorer better.
 type Segment struct {
 	// TextName is the path or title of the text that the segment is from, Name the segment's own symbol or heading; both
 	// may be empty.
 	TextName, Name string
+	// TextIndex numbers the texts, from 0.
+	TextIndex int
+	Family    Family
+	Form      Form
+	// Enclosed says that it stands under a header that is a segment of its own.
+	Enclosed bool
+	// Tokens counts the segment's tokens, by whatever tokenizer the budget is in.
+	Tokens int
+	// Defines are the names that a segment of code defines for others, Imports what its import statements name: modules, as
+	// they are written, and names. Where both are empty, the beginnings of lines are looked at instead.
+	Defines, Imports []string
 	// Text is the segment itself.
 	Text string
 }
@@ -65,9 +127,12 @@ func (s Segment) document() string {
 
 // Scores says how relevant segments are to a query.
 type Scores struct {
-	// Values holds one score a segment, in their order: higher is more relevant, comparable within one call only.
+	// Values holds one score a segment, in their order: higher is more relevant. Those of the default scorer are the
+	// probabilities that segments are needed; others are comparable within one call only.
 	Values []float64
-	// Terms are what the values are made of.
+	// Probabilities says that they are.
+	Probabilities bool
+	// Terms are what the values are made of: of the default scorer what each feature contributes to the log-odds.
 	Terms []Term
 	// ModelTokens counts the tokens that the models had to read if nothing were cached: for the decoder the segment's and
 	// the query's for each pair, and the query's alone; for the encoder each text's once.
@@ -76,7 +141,7 @@ type Scores struct {
 	Stages []Stage
 }
 
-// Term is one signal: "bm25" (BM25's score), "encoder" (cosine) or "lm" (nats a token of the query).
+// Term is one signal: "bm25" (BM25's score), "encoder" (cosine), "lm" (nats a token of the query), or a feature.
 type Term struct {
 	Name string
 	// Values holds one value a segment; NaN where the term was not computed.
@@ -111,17 +176,19 @@ type Scorer struct {
 	cascade bool
 	options Options
 
+	combination *Combination
+
 	lm      func() (*LM, error)
 	encoder func() (*Encoder, error)
 
-	vectors *cache.Cache[vector]
+	vectors *cache.Cache[encoding]
 	kv      *cache.Cache[*KV]
 	pairs   *cache.Cache[pairScore]
 }
 
 // NewScorer returns the scorer of that name: "bm25", "encoder" or "lm", a sum such as "bm25+lm", or "default". A sum adds
-// the terms' z-scores over the segments of the call. The default scorer is a cascade: bm25+encoder for all segments, then
-// the decoder for the best 16, which it ranks by the sum of the three z-scores among themselves and before all others.
+// the terms' z-scores over the segments of the call. The default scorer is a cascade whose values are probabilities: a
+// combination of cheap features for all segments, then with the decoder's for those that can still change the decision.
 //
 // Close frees its caches.
 func NewScorer(name string, o Options) (*Scorer, error) {
@@ -138,16 +205,16 @@ func NewScorer(name string, o Options) (*Scorer, error) {
 			return nil, fmt.Errorf("scorer %q: term %q is there twice", name, term)
 		}
 	}
-	if o.Rerank < 0 {
-		return nil, fmt.Errorf("scorer %q: Rerank is %d, it must not be negative", name, o.Rerank)
+	if o.ModelTokens < 0 {
+		return nil, fmt.Errorf("scorer %q: ModelTokens is %d, it must not be negative", name, o.ModelTokens)
 	}
-	var errs [3]error
+	var errs [4]error
 	if slices.Contains(s.terms, termEncoder) {
 		if o.Encoder == nil {
 			return nil, fmt.Errorf("scorer %q: it needs an encoder", name)
 		}
 		s.encoder = sync.OnceValues(o.Encoder)
-		s.vectors, errs[0] = cache.New(cache.Options[vector]{MaxBytes: s.options.ScoreBytes})
+		s.vectors, errs[0] = cache.New(cache.Options[encoding]{MaxBytes: s.options.ScoreBytes})
 	}
 	if slices.Contains(s.terms, termLM) {
 		if o.LM == nil {
@@ -157,11 +224,23 @@ func NewScorer(name string, o Options) (*Scorer, error) {
 		s.kv, errs[1] = cache.New(cache.Options[*KV]{MaxBytes: s.options.KVBytes})
 		s.pairs, errs[2] = cache.New(cache.Options[pairScore]{MaxBytes: s.options.ScoreBytes})
 	}
+	if s.cascade {
+		if s.combination = o.Combination; s.combination == nil {
+			s.combination, errs[3] = DefaultCombination()
+		}
+	}
 	if err := errors.Join(errs[:]...); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("scorer %q: %w", name, err)
 	}
 	return s, nil
+}
+
+// With returns a default scorer that weighs its features by another combination and shares the caches of s. Only s is closed.
+func (s *Scorer) With(c *Combination) *Scorer {
+	other := *s
+	other.combination = c
+	return &other
 }
 
 // Close frees what is cached.
@@ -199,11 +278,9 @@ func (s *Scorer) Score(ctx context.Context, query string, segments []Segment) (S
 	if len(segments) == 0 {
 		return Scores{}, nil
 	}
-	c := &call{scorer: s, query: newQuery(query), segments: segments, keys: make([]cache.Key, len(segments))}
-	for i, segment := range segments {
-		c.keys[i] = cache.NewKey("document").Text("text", segment.document()).Sum()
-	}
+	c := s.newCall(query, segments)
 	if s.cascade {
+		c.out.Probabilities = true
 		return c.scored(s.cascaded(ctx, c))
 	}
 	return c.scored(s.summed(ctx, c))
@@ -229,7 +306,26 @@ type call struct {
 	query    query
 	segments []Segment
 	keys     []cache.Key // of the segments' documents
+	textOf   []int       // number of each segment's text, from 0
+	texts    int
+	vectors  []encoding // of the segments, once they are there
 	out      Scores
+}
+
+func (s *Scorer) newCall(query string, segments []Segment) *call {
+	c := &call{
+		scorer: s, query: newQuery(query), segments: segments,
+		keys: make([]cache.Key, len(segments)), textOf: make([]int, len(segments)),
+	}
+	for i, segment := range segments {
+		c.keys[i] = cache.NewKey("document").Text("text", segment.document()).Sum()
+		if i > 0 && segment.TextIndex != segments[i-1].TextIndex {
+			c.texts++
+		}
+		c.textOf[i] = c.texts
+	}
+	c.texts++
+	return c
 }
 
 // scored finishes the call.

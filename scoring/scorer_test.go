@@ -56,7 +56,7 @@ func TestEveryScorerFindsTheAnswer(t *testing.T) {
 		if best := slices.Index(scores.Values, slices.Max(scores.Values)); best != 1 {
 			t.Errorf("%s: got %v", name, scores.Values)
 		}
-		if len(scores.Stages) != len(scores.Terms) || (name == "bm25") != (scores.ModelTokens == 0) {
+		if name != "default" && len(scores.Stages) != len(scores.Terms) || (name == "bm25") != (scores.ModelTokens == 0) {
 			t.Errorf("%s: %d terms, %d stages, %d model tokens", name, len(scores.Terms), len(scores.Stages), scores.ModelTokens)
 		}
 	}
@@ -111,32 +111,42 @@ func TestSumsAddZScores(t *testing.T) {
 	}
 }
 
-func TestCascadeRanksWhatTheDecoderReadFirst(t *testing.T) {
-	for rerank := 1; rerank <= len(passages)+1; rerank++ {
-		scores := score(t, newScorer(t, "default", scoring.Options{Rerank: rerank}), curie, passages)
-		cheap := score(t, newScorer(t, "bm25+encoder", scoring.Options{}), curie, passages).Values
-		lm := scores.Terms[2]
-		if lm.Name != "lm" || scores.Terms[0].Name != "bm25" || scores.Terms[1].Name != "encoder" {
-			t.Fatalf("terms are %v", scores.Terms)
+func TestCascadeReadsWhatItsPriceAllows(t *testing.T) {
+	tokens := func(price int) (read, spent int) {
+		scores := score(t, newScorer(t, "default", scoring.Options{ModelTokens: price}), curie, passages)
+		cheap := score(t, newScorer(t, "encoder", scoring.Options{}), curie, passages)
+		if !scores.Probabilities {
+			t.Error("the default scorer's values are no probabilities")
 		}
-		read := 0
-		for i := range passages {
-			if math.IsNaN(lm.Values[i]) {
-				if scores.Values[i] != cheap[i] {
-					t.Errorf("segment %d, which the decoder did not read, scores %v, not %v", i, scores.Values[i], cheap[i])
-				}
-				continue
+		for i, v := range scores.Values {
+			if !(v >= 0 && v <= 1) {
+				t.Errorf("segment %d has probability %v", i, v)
 			}
-			read++
-			for j := range passages {
-				if math.IsNaN(lm.Values[j]) && (scores.Values[j] >= scores.Values[i] || cheap[j] > cheap[i]) {
-					t.Errorf("rerank %d: segment %d was not read but comes before segment %d", rerank, j, i)
+		}
+		for _, term := range scores.Terms {
+			if term.Name == "gain" {
+				for _, v := range term.Values {
+					if !math.IsNaN(v) {
+						read++
+					}
 				}
 			}
 		}
-		if read != min(rerank, len(passages)) {
-			t.Errorf("the decoder read %d segments, not %d", read, rerank)
+		return read, scores.ModelTokens - cheap.ModelTokens
+	}
+	if _, spent := tokens(0); spent != 0 {
+		t.Errorf("%d decoder tokens for a price of 0", spent)
+	}
+	before := 0
+	for _, price := range []int{60, 100, 200, 1000} {
+		_, spent := tokens(price)
+		if spent > price || spent < before {
+			t.Errorf("%d decoder tokens for a price of %d, %d for the one before", spent, price, before)
 		}
+		before = spent
+	}
+	if before == 0 {
+		t.Error("the decoder never read anything")
 	}
 }
 
@@ -219,7 +229,7 @@ func TestScorersThatCannotBe(t *testing.T) {
 	models := scoring.Options{LM: lmInt8, Encoder: encoders[scoring.Int8]}
 	for name, o := range map[string]scoring.Options{
 		"": models, "random": models, "bm25+": models, "bm25+bm25": models, "default+lm": models, "BM25": models,
-		"lm": {Encoder: models.Encoder}, "encoder": {LM: models.LM}, "default": {LM: models.LM, Encoder: models.Encoder, Rerank: -1},
+		"lm": {Encoder: models.Encoder}, "encoder": {LM: models.LM}, "default": {LM: models.LM, Encoder: models.Encoder, ModelTokens: -1},
 		"bm25+lm": {LM: models.LM, KVBytes: -1},
 	} {
 		if s, err := scoring.NewScorer(name, o); err == nil {
@@ -248,8 +258,8 @@ func TestScorersThatCannotBe(t *testing.T) {
 }
 
 func TestScoresAtTheSameTime(t *testing.T) {
-	s := newScorer(t, "default", scoring.Options{Rerank: 2})
-	want := score(t, newScorer(t, "default", scoring.Options{Rerank: 2}), curie, passages)
+	s := newScorer(t, "default", scoring.Options{ModelTokens: 150})
+	want := score(t, newScorer(t, "default", scoring.Options{ModelTokens: 150}), curie, passages)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

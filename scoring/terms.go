@@ -2,22 +2,20 @@ package scoring
 
 import (
 	"context"
+	"slices"
 
 	"github.com/pith-llm/pith/cache"
 )
 
-// vector is a text's embedding, with what it cost.
-type vector struct {
-	unit   []float32
-	tokens int
-}
-
-// pairScore is the mean log-probability of a query given a segment, with what it cost.
+// pairScore holds the log-probabilities of a query's tokens given a segment, with what they cost.
 type pairScore struct {
-	mean   float64 // nats
-	tokens int
+	logProbs []float32 // nats
+	tokens   int
 }
 
+func (p pairScore) bytes() int64 { return int64(4*len(p.logProbs) + pairBytes) }
+
+// pairBytes is about what a cached value takes besides its numbers.
 const pairBytes = 64
 
 // maxSegmentTokens is how much of a segment the decoder reads. Segments are no longer than 512 tokens of the upstream's;
@@ -41,70 +39,53 @@ func (c *call) cosines(ctx context.Context, which []int) ([]float64, int, error)
 	}
 	texts = append(texts, c.query.short)
 	keys = append(keys, cache.NewKey("document").Text("text", c.query.short).Sum())
-	vectors, err := c.embed(ctx, encoder, texts, keys)
+	all, err := c.encode(ctx, encoder, texts, keys)
 	if err != nil {
 		return nil, 0, err
 	}
-	query := vectors[len(which)]
+	query := all[len(which)]
 	tokens := query.tokens
 	cosines := make([]float64, len(which))
-	for i, v := range vectors[:len(which)] {
-		tokens += v.tokens
-		for j, x := range v.unit {
-			cosines[i] += float64(x) * float64(query.unit[j])
-		}
+	for i, e := range all[:len(which)] {
+		tokens += e.tokens
+		cosines[i] = dot(e.Unit, query.Unit)
 	}
 	return cosines, tokens, nil
-}
-
-// embed returns the vectors of texts from the cache, or else from the encoder in one batch.
-func (c *call) embed(ctx context.Context, encoder *Encoder, texts []string, keys []cache.Key) ([]vector, error) {
-	vectors := make([]vector, len(texts))
-	missing := map[cache.Key]int{} // -> place in batch
-	var batch []string
-	for i, key := range keys {
-		if ref, ok := c.scorer.vectors.Get(key); ok {
-			vectors[i] = ref.Value()
-		} else if _, ok := missing[key]; !ok {
-			missing[key] = len(batch)
-			batch = append(batch, texts[i])
-		}
-	}
-	if len(batch) == 0 {
-		return vectors, nil
-	}
-	units, err := encoder.Embed(ctx, batch)
-	if err != nil {
-		return nil, err
-	}
-	made := make([]vector, len(batch))
-	for i, unit := range units {
-		made[i] = vector{unit, len(encoder.Tokens(batch[i]))}
-	}
-	for key, at := range missing {
-		c.scorer.vectors.Put(key, made[at], int64(4*len(made[at].unit)+pairBytes))
-	}
-	for i, key := range keys {
-		if vectors[i].unit == nil {
-			vectors[i] = made[missing[key]]
-		}
-	}
-	return vectors, nil
 }
 
 // gains returns by how many nats a token each segment makes the query more likely than it is alone: LongCodeZip's
 // approximated mutual information (Shi et al. 2025) with mean log-probabilities in place of perplexities, which for one
 // query rank alike.
 func (c *call) gains(ctx context.Context, which []int) ([]float64, int, error) {
-	lm, err := c.scorer.lm()
+	g, tokens, err := c.tokenGains(ctx, which)
 	if err != nil {
 		return nil, 0, err
+	}
+	gains := make([]float64, len(which))
+	for i, given := range g.given {
+		gains[i] = mean(given) - mean(g.alone)
+	}
+	return gains, tokens, nil
+}
+
+// logProbs holds the log-probabilities of a query's tokens, nats: alone, and given each segment.
+type logProbs struct {
+	alone []float32
+	given [][]float32
+}
+
+// tokenGains returns the log-probabilities of the query's tokens for the segments which, and the tokens that this takes
+// at the cold price.
+func (c *call) tokenGains(ctx context.Context, which []int) (logProbs, int, error) {
+	lm, err := c.scorer.lm()
+	if err != nil {
+		return logProbs{}, 0, err
 	}
 	prompt := c.query.prompt(lm.Tokenizer())
 	queryKey := prompt.key()
 	alone, err := c.alone(ctx, lm, prompt, queryKey)
 	if err != nil {
-		return nil, 0, err
+		return logProbs{}, 0, err
 	}
 	pairs := make([]pairScore, len(which))
 	var run []pending
@@ -135,7 +116,7 @@ func (c *call) gains(ctx context.Context, which []int) ([]float64, int, error) {
 		p.tokens = p.tokens[:min(len(p.tokens), maxSegmentTokens)]
 		if held+len(p.tokens) > runTokens {
 			if err := flush(); err != nil {
-				return nil, 0, err
+				return logProbs{}, 0, err
 			}
 			clear(first)
 		}
@@ -144,15 +125,15 @@ func (c *call) gains(ctx context.Context, which []int) ([]float64, int, error) {
 		held += len(p.tokens)
 	}
 	if err := flush(); err != nil {
-		return nil, 0, err
+		return logProbs{}, 0, err
 	}
-	gains := make([]float64, len(which))
+	out := logProbs{alone: alone.logProbs, given: make([][]float32, len(which))}
 	tokens := alone.tokens
 	for at, p := range pairs {
-		gains[at] = p.mean - alone.mean
+		out.given[at] = p.logProbs
 		tokens += p.tokens
 	}
-	return gains, tokens, nil
+	return out, tokens, nil
 }
 
 // pending is a segment whose pair with the query is not cached.
@@ -166,13 +147,12 @@ type pending struct {
 // alone returns the score of the query without any segment.
 func (c *call) alone(ctx context.Context, lm *LM, p prompt, key cache.Key) (pairScore, error) {
 	key = cache.NewKey("alone").Key("query", key).Sum()
-	cost := func(pairScore) int64 { return pairBytes }
-	ref, err := c.scorer.pairs.Do(ctx, key, cost, func(ctx context.Context) (pairScore, error) {
+	ref, err := c.scorer.pairs.Do(ctx, key, pairScore.bytes, func(ctx context.Context) (pairScore, error) {
 		results, err := lm.LogProbs(ctx, []Sequence{{Tokens: p.tokens, From: p.from}})
 		if err != nil {
 			return pairScore{}, err
 		}
-		return pairScore{mean(results[0].LogProbs), len(p.tokens)}, nil
+		return pairScore{results[0].LogProbs, len(p.tokens)}, nil
 	})
 	if err != nil {
 		return pairScore{}, err
@@ -216,8 +196,8 @@ func (c *call) scorePairs(ctx context.Context, lm *LM, p prompt, run []pending) 
 		return err
 	}
 	for i, r := range results {
-		run[i].score = pairScore{mean(r.LogProbs), len(run[i].tokens) + len(p.tokens)}
-		c.scorer.pairs.Put(run[i].pair, run[i].score, pairBytes)
+		run[i].score = pairScore{slices.Clone(r.LogProbs), len(run[i].tokens) + len(p.tokens)} // not all results of the call
+		c.scorer.pairs.Put(run[i].pair, run[i].score, run[i].score.bytes())
 	}
 	return nil
 }

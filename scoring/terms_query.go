@@ -26,12 +26,13 @@ const (
 // query is what is asked, in the forms that the terms read.
 type query struct {
 	text  string
-	short string // a question's beginning, or the end of code
+	focus string // text without the instruction before it
+	short string // the beginning of focus, or the end of code
 	code  bool
 }
 
 func newQuery(text string) query {
-	q := query{text: text, code: isCode(text)}
+	q := query{text: text, focus: text, code: isCode(text)}
 	if q.code {
 		q.short = strings.Trim(text, "\n")
 		if cut := len(q.short) - maxQueryBytes; cut > 0 {
@@ -43,11 +44,37 @@ func newQuery(text string) query {
 		}
 		return q
 	}
-	q.short = strings.TrimSpace(text)
+	q.focus = focus(text)
+	q.short = q.focus
 	if len(q.short) > maxQueryBytes {
 		q.short = strings.ToValidUTF8(q.short[:maxQueryBytes], "")
 	}
 	return q
+}
+
+// labels open the part of a query that says what is looked for; what precedes them tells what to do with it.
+var labels = wordSet("description question query task issue request problem")
+
+// focus returns what stands behind the last line that is such a label, alone or with the text on the same line; all of the
+// text without one.
+func focus(text string) string {
+	at := 0
+	end := 0
+	for line := range strings.Lines(text) {
+		word, rest, found := strings.Cut(strings.TrimSpace(strings.TrimLeft(line, "#* ")), ":")
+		if found && labels[strings.ToLower(strings.TrimRight(word, "* "))] {
+			if at = end; strings.Trim(rest, "* ") == "" {
+				at = end + len(line)
+			} else {
+				at = end + strings.IndexByte(line, ':') + 1
+			}
+		}
+		end += len(line)
+	}
+	if focused := strings.TrimSpace(text[at:]); focused != "" {
+		return focused
+	}
+	return strings.TrimSpace(text)
 }
 
 // isCode tells the code before a cursor from a question: most of its lines are indented or end as lines of code do.

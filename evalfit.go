@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/pith-llm/pith/eval"
+	"github.com/pith-llm/pith/scoring"
+)
+
+type evalFitCommand struct {
+	Features []string `required:"" placeholder:"FILE,…" help:"Files that 'pith eval features' wrote."`
+	Out      string   `placeholder:"FILE" help:"Where the combination of all cases goes; in the repository it is scoring/combination.json."`
+	Folds    string   `placeholder:"DIR" help:"Folder for the combinations without each fold, which 'pith eval run --folds' reads."`
+	LeaveOut []string `placeholder:"NAME,…" help:"Features to leave out besides those by which data sets give their gold away; to see what each adds."`
+	Anything bool     `help:"Leave only --leave-out out."`
+	Trees    int      `default:"90" help:"Trees of a model."`
+	Leaves   int      `default:"4" help:"Leaves of a tree."`
+	Shrink   float64  `default:"0.05" help:"Share of a step that a tree takes."`
+	Ridge    float64  `default:"8" help:"What is added to the curvature of a leaf."`
+}
+
+func (c *evalFitCommand) Run(_ context.Context, std streams) error {
+	options := eval.FitOptions{Features: c.Features, Boost: eval.DefaultBoost}
+	options.Boost.Trees, options.Boost.Leaves, options.Boost.Rate, options.Boost.Ridge = c.Trees, c.Leaves, c.Shrink, c.Ridge
+	if options.LeaveOut = c.LeaveOut; !c.Anything {
+		options.LeaveOut = append(options.LeaveOut, eval.DefaultLeaveOut...)
+	}
+	options.Command = fmt.Sprintf("pith eval fit --features (%d files) --trees %d --leaves %d --shrink %g --ridge %g",
+		len(c.Features), c.Trees, c.Leaves, c.Shrink, c.Ridge)
+	fit, cases, err := eval.FitCombination(options)
+	if err != nil {
+		return err
+	}
+	if err := eval.WriteFitReport(std.stdout, fit, cases); err != nil {
+		return err
+	}
+	if c.Out != "" {
+		if err := writeCombination(c.Out, fit.All); err != nil {
+			return err
+		}
+	}
+	if c.Folds == "" {
+		return nil
+	}
+	if err := os.MkdirAll(c.Folds, 0o755); err != nil {
+		return err
+	}
+	for k, fold := range fit.Folds {
+		if err := writeCombination(filepath.Join(c.Folds, eval.FoldFile(k)), fold); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeCombination writes one tree a line.
+func writeCombination(path string, c scoring.Combination) error {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", " ")
+	if err := encoder.Encode(c); err != nil {
+		return err
+	}
+	return os.WriteFile(path, out.Bytes(), 0o644)
+}

@@ -1,0 +1,123 @@
+package scoring
+
+import (
+	_ "embed" // for the fitted weights
+	"encoding/json"
+	"fmt"
+	"math"
+	"sync"
+)
+
+// Combination turns features into the probability that a segment is needed, by family: boosted trees (Friedman 2001,
+// "Greedy Function Approximation") on the log-odds. There are three for each family: from the cheap features of all
+// segments, from the decoder's of those that it read, and for the pieces of a needed segment. `pith eval fit` makes it.
+type Combination struct {
+	// Command is how it was made.
+	Command string `json:"command"`
+	// Families holds a pair of models for each family by name.
+	Families map[string]FamilyModel `json:"families"`
+}
+
+// FamilyModel is what a Combination knows of one family.
+type FamilyModel struct {
+	Cheap Boost `json:"cheap"`
+	// Full goes on from Cheap where the decoder has read: its trees add to Cheap's log-odds, times Carry.
+	Full  Boost   `json:"full"`
+	Carry float64 `json:"carry"`
+	Piece Boost   `json:"piece"` // of the pieces of needed segments
+}
+
+// Boost is a sum of trees.
+type Boost struct {
+	Bias  float64 `json:"bias"`
+	Scale float64 `json:"scale"` // of the trees' sum, from the calibration
+	Trees []Tree  `json:"trees"`
+}
+
+// MarshalText and UnmarshalText give a tree its form in files.
+func (t Tree) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (t *Tree) UnmarshalText(text []byte) (err error) {
+	*t, err = ParseTree(string(text))
+	return err
+}
+
+//go:embed combination.json
+var combinationFile []byte
+
+// DefaultCombination is the one in the repository.
+var DefaultCombination = sync.OnceValues(func() (*Combination, error) { return ParseCombination(combinationFile) })
+
+// ParseCombination reads a combination and checks that it knows every family.
+func ParseCombination(file []byte) (*Combination, error) {
+	var c Combination
+	if err := json.Unmarshal(file, &c); err != nil {
+		return nil, fmt.Errorf("combination: %w", err)
+	}
+	for f := range familyCount {
+		if _, ok := c.Families[f.String()]; !ok {
+			return nil, fmt.Errorf("combination: no model for %s", f)
+		}
+	}
+	return &c, nil
+}
+
+// logOdds returns the sum for a row, and adds what each feature contributes to parts if that is not nil.
+func (b *Boost) logOdds(r *row, parts *row) float64 {
+	sum := float32(0)
+	var own *row
+	if parts != nil {
+		own = &row{}
+	}
+	for i := range b.Trees {
+		sum += b.Trees[i].value(r, own)
+	}
+	if parts != nil {
+		for f, v := range own {
+			parts[f] += float32(b.Scale) * v
+		}
+	}
+	return b.Bias + b.Scale*float64(sum)
+}
+
+// probability returns how likely a segment of the family with these features is needed.
+func (c *Combination) probability(family Family, r *row, parts *row) float64 {
+	m := c.Families[family.String()]
+	sum := m.Cheap.logOdds(r, parts)
+	if r.read() {
+		if parts != nil {
+			for f := range parts {
+				parts[f] *= float32(m.Carry)
+			}
+		}
+		sum = m.Carry*sum + m.Full.logOdds(r, parts)
+	}
+	return 1 / (1 + math.Exp(-sum))
+}
+
+// Probability is for a fit: it returns how likely a segment of a family is needed. values are its CheapFeatures, or its
+// FullFeatures.
+func (c *Combination) Probability(family string, values []float32) float64 {
+	var r row
+	r.unread()
+	copy(r[:], values)
+	for f, name := range familyNames {
+		if name == family {
+			return c.probability(Family(f), &r, nil)
+		}
+	}
+	return 0
+}
+
+// Sum returns the sum of the trees for values, which are the features from first on.
+func (b *Boost) Sum(first int, values []float32) float64 {
+	var r row
+	r.unread()
+	copy(r[first:], values)
+	sum := float32(0)
+	for i := range b.Trees {
+		sum += b.Trees[i].value(&r, nil)
+	}
+	return float64(sum)
+}

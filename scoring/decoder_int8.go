@@ -110,7 +110,7 @@ func (w *weightsInt8) prepare(t layerTensors, tier kernels.Tier) layerInt8 {
 		q, scale := kernels.QuantizeRows(x, n, k)
 		return kernels.Pack(tier, q, scale, n, k)
 	}
-	weights, bias := w.decoderShape.qkv(t)
+	weights, bias := w.qkv(t)
 	reader(weights, t.attnNorm.F32())
 	values := w.d + w.kvWidth()
 	hadamardColumns(weights[values*w.d:], head, w.d)

@@ -40,7 +40,7 @@ func DefaultJobs() []Job {
 		{Name: "encoder 64x128", Sequences: 64, Tokens: 128, Encoder: true},
 	}
 	if canKeepBusy() {
-		jobs = append(jobs, Job{Name: "8x256, one core busy", Sequences: 8, Tokens: 256, Busy: true})
+		jobs = append(jobs, Job{Name: "8x256 one core busy", Sequences: 8, Tokens: 256, Busy: true})
 	}
 	return jobs
 }

@@ -19,7 +19,7 @@ func TestSettingsAreSearchedOnceForEachTaskAndBuild(t *testing.T) {
 			t.Errorf("settings %+v (%v), want %+v", got, err, want)
 		}
 	}
-	dir, job := t.TempDir(), Job{Name: "8x256, one core busy", Sequences: 8, Tokens: 256}
+	dir, job := t.TempDir(), Job{Name: "8x256 one core busy", Sequences: 8, Tokens: 256}
 	shorter := job
 	shorter.Tokens = 32
 	for i, search := range []struct {

@@ -70,8 +70,12 @@ func (s *scanner) message() (message, error) {
 	return m, err
 }
 
-// content reads a message's content: a string, or a list whose parts of type text count.
-func (s *scanner) content() ([]textAt, error) {
+// content reads the content of a message that sits in a list at the top: a string, or a list of parts.
+func (s *scanner) content() ([]textAt, error) { return s.contentAt(3) }
+
+// contentAt reads content that sits depth levels deep: a string, or a list whose parts in plain text count. The parts of
+// all dialects are read alike: text, what came in and went out, and the two streams of a shell.
+func (s *scanner) contentAt(depth int) ([]textAt, error) {
 	switch s.peek() {
 	case '"':
 		text, err := s.textHere()
@@ -80,32 +84,33 @@ func (s *scanner) content() ([]textAt, error) {
 		var texts []textAt
 		err := s.array(func() error {
 			if s.peek() != '{' {
-				return s.skip(4)
+				return s.skip(depth + 1)
 			}
-			var kind string
-			var text textAt
-			hasText := false
+			kind := ""
+			var found []textAt
 			err := s.object(func(key string) error {
 				var err error
 				switch {
 				case key == "type":
-					kind, err = s.text(5)
-				case key == "text" && s.peek() == '"':
-					hasText = true
+					kind, err = s.text(depth + 2)
+				case (key == "text" || key == "stdout" || key == "stderr") && s.peek() == '"':
+					var text textAt
 					text, err = s.textHere()
+					found = append(found, text)
 				default:
-					err = s.skip(5)
+					err = s.skip(depth + 2)
 				}
 				return err
 			})
-			if kind == "text" && hasText {
-				texts = append(texts, text)
+			switch kind {
+			case "text", "input_text", "output_text", "": // the parts of a shell's output have no type
+				texts = append(texts, found...)
 			}
 			return err
 		})
 		return texts, err
 	}
-	return nil, s.skip(3)
+	return nil, s.skip(depth)
 }
 
 func (s *scanner) toolCall() (call, error) {

@@ -35,6 +35,12 @@ func dialectOf(method, path string) dialect {
 	switch {
 	case strings.HasSuffix(path, "/chat/completions"):
 		return dialectChat
+	case strings.HasSuffix(path, "/completions"):
+		return dialectCompletions
+	case strings.HasSuffix(path, "/responses"), strings.HasSuffix(path, "/responses/input_tokens"):
+		return dialectResponses
+	case path == "/messages", path == "/messages/count_tokens", strings.HasSuffix(path, "/v1/messages"), strings.HasSuffix(path, "/v1/messages/count_tokens"):
+		return dialectMessages
 	}
 	return dialectNone
 }
@@ -44,7 +50,13 @@ func (d dialect) parse(body []byte) (conversation, error) {
 	switch d {
 	case dialectChat:
 		return parseChat(body)
-	case dialectNone, dialectCompletions, dialectResponses, dialectMessages:
+	case dialectCompletions:
+		return parseCompletions(body)
+	case dialectResponses:
+		return parseResponses(body)
+	case dialectMessages:
+		return parseMessages(body)
+	case dialectNone:
 	}
 	return conversation{}, errShape
 }

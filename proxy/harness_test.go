@@ -133,7 +133,13 @@ func startProxy(t testing.TB, o Options) string {
 // post sends a chat completion with header name and value pairs.
 func post(t testing.TB, base string, body []byte, headers ...string) (*http.Response, []byte) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+chatPath, bytes.NewReader(body))
+	return postTo(t, base+chatPath, body, headers...)
+}
+
+// postTo sends a request of any dialect.
+func postTo(t testing.TB, url string, body []byte, headers ...string) (*http.Response, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package proxy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // region is pasted material inside a text: bytes [start, end) and what is known of where they come from.
 type region struct {
@@ -28,11 +31,15 @@ const (
 )
 
 // material finds the pasted material of a user's text and returns what is left, the user's own words. Marked material
-// comes first: fenced code, XML-like tags, documents under a "Document [1](Title: ...)" line. A long text without marks
-// is material between its short first and last paragraphs. The result depends on the text alone.
-func material(text string) ([]region, string) {
+// comes first: what rules name, fenced code, XML-like tags, documents under a "Document [1](Title: ...)" line. Then the
+// shapes of prompt templates. A long text without any is material between its short first and last paragraphs. The result
+// depends on the text and the rules alone.
+func material(text string, rules []DocumentRule) ([]region, string) {
 	if len(text) < minRegion {
 		return nil, strings.TrimSpace(text)
+	}
+	if regions := ruled(text, rules); len(regions) > 0 {
+		return regions, asked(without(text, regions))
 	}
 	f := finder{text: text, vain: new(int)}
 	f.scan(0, len(text), 0)
@@ -58,6 +65,14 @@ func material(text string) ([]region, string) {
 	}
 	if inside > 0 && aside <= max(maxAside, inside) {
 		return f.regions, asked(words.String())
+	}
+	if documents, ok := templated(text); ok {
+		if labelled(text[:documents.start]) < 0 && labelled(text[documents.end:]) < 0 {
+			documents.end -= tail(text[documents.start:documents.end]) // the question is the last paragraph
+		}
+		if rest := without(text, []region{documents}); documents.end-documents.start >= minRegion {
+			return []region{documents}, asked(rest)
+		}
 	}
 	if len(text) < minUnmarked {
 		return nil, asked(words.String())
@@ -88,7 +103,7 @@ func around(text string) ([]region, string) {
 }
 
 // labels begin the line that asks, in prompts made by programs.
-var labels = [...]string{"Question:", "Query:", "QUESTION:", "Q:"}
+var labels = [...]string{"Question:", "Query:", "QUESTION:", "Q:", "User question:", "User Question:", "User query:", "User Query:"}
 
 // labelled returns where the last line begins that a label marks as the question, -1 if there is none.
 func labelled(words string) int {
@@ -225,6 +240,8 @@ type finder struct {
 	// unclosed holds what was searched for in vain: tag names, and fences by their character. vain counts the tags.
 	unclosed map[string]bool
 	vain     *int
+	// trusted, if set, holds the only tags that count, and nothing else does.
+	trusted []string
 	// tagsOnly is set inside a record, whose code or prose may hold fences of its own.
 	tagsOnly bool
 }
@@ -245,7 +262,7 @@ func (f *finder) scan(start, end, depth int) {
 		switch {
 		case strings.HasPrefix(line, "<"):
 			next = f.tag(at, lineEnd, end, line, depth)
-		case f.tagsOnly:
+		case f.tagsOnly, f.trusted != nil:
 		case strings.HasPrefix(line, "```"), strings.HasPrefix(line, "~~~"):
 			next = f.fence(lineEnd, end, line, previous)
 		case strings.HasPrefix(line, "Document ["):
@@ -352,7 +369,7 @@ func classOf(name string) tagClass {
 		return tagMaterial
 	case "document", "file", "page", "article", "passage", "web_page", "result", "search_result", "attachment":
 		return tagRecord
-	case "documents", "files", "context", "contexts", "results", "search_results", "sources", "attachments", "pages", "articles", "passages":
+	case "documents", "files", "pith", "context", "contexts", "retrieved_context", "retrieved_documents", "results", "search_results", "sources", "attachments", "pages", "articles", "passages":
 		return tagGroup
 	case "question", "query", "task", "user_query", "request", "instructions", "instruction", "prompt", "issue", "description", "bug_report", "problem", "user_message":
 		return tagWords
@@ -372,6 +389,9 @@ func (f *finder) tag(at, lineEnd, end int, line string, depth int) int {
 	open := at + strings.IndexByte(f.text[at:lineEnd], '>') + 1
 	alone := strings.TrimSpace(f.text[open:lineEnd]) == ""
 	class := classOf(name)
+	if f.trusted != nil && !slices.Contains(f.trusted, strings.ToLower(strings.ReplaceAll(name, "-", "_"))) {
+		return 0
+	}
 	if class == tagUnknown && !alone {
 		return 0
 	}

@@ -68,7 +68,7 @@ func TestMaterialAndQuestion(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			regions, question := material(c.text)
+			regions, question := material(c.text, nil)
 			if question != c.question {
 				t.Errorf("question %.200q\nwant     %.200q", question, c.question)
 			}
@@ -87,7 +87,7 @@ func FuzzMaterial(f *testing.F) {
 	f.Add("<document>\n" + essay(30, "mill") + "</document>\n```\nx\n```\nDocument [1](Title: (a) b\n\nQuestion: why?\nAnswer:")
 	f.Add(strings.Repeat("<a>\n", 100) + strings.Repeat("</a>\n", 100))
 	f.Fuzz(func(t *testing.T, text string) {
-		regions, _ := material(text)
+		regions, _ := material(text, nil)
 		at := 0
 		for _, r := range regions {
 			if r.start < at || r.end < r.start || r.end > len(text) {

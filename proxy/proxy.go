@@ -38,6 +38,8 @@ type Options struct {
 	Budget compressors.Budget
 	// FileReads also shortens what file-reading tools returned, although an edit may have to quote it.
 	FileReads bool
+	// Documents says where prompts hold documents, for templates that are not known.
+	Documents []DocumentRule
 	// Deadline bounds the compression of one request; past it the turns that are left are forwarded as they are.
 	// 30 s if 0.
 	Deadline time.Duration
@@ -83,6 +85,11 @@ func (o Options) Validate() error {
 	}
 	if err := o.Budget.Validate(); err != nil {
 		return fmt.Errorf("proxy.Options.Budget: %w", err)
+	}
+	for _, rule := range o.Documents {
+		if err := rule.Validate(); err != nil {
+			return fmt.Errorf("proxy.Options.Documents: %w", err)
+		}
 	}
 	for _, number := range []struct {
 		name  string

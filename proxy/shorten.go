@@ -97,7 +97,7 @@ func (s *Server) shorten(ctx context.Context, d dialect, body []byte, p policy) 
 		return out
 	}
 	out.report.Model = c.model
-	turns := findTurns(c, p, s.options.FileReads)
+	turns := findTurns(c, p, s.options.FileReads, s.options.Documents)
 	out.stage("parse", time.Since(parsing))
 
 	ctx, cancel := context.WithTimeout(ctx, s.options.Deadline)

@@ -28,38 +28,46 @@ type turn struct {
 }
 
 // findTurns cuts the conversation into turns with the query and the spans of each. What it finds in a turn depends on
-// the messages up to the turn's end alone, and of these on their texts, not on ids, marks or list form.
-func findTurns(c conversation, p policy, fileReads bool) []turn {
+// the messages up to the turn's end alone, and of these on their texts, not on ids, marks or list form. A system message
+// belongs to the turn that it opens: its documents are read for the first question.
+func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) []turn {
 	var turns []turn
 	task := ""       // the user's last question
-	var said message // the assistant's last message
+	var said message // what the assistant said before the turn, in however many messages
 	calls := map[string]call{}
 	for at := 0; at < len(c.messages); {
-		if c.messages[at].role == roleAssistant {
-			said = c.messages[at]
+		switch first := c.messages[at]; first.role {
+		case roleAssistant:
+			said = message{}
+			for ; at < len(c.messages) && c.messages[at].role == roleAssistant; at++ {
+				said.texts = append(said.texts, c.messages[at].texts...)
+				said.calls = append(said.calls, c.messages[at].calls...)
+			}
 			for _, call := range said.calls {
 				calls[call.id] = call
 			}
-			at++
 			continue
-		}
-		first := at
-		for at < len(c.messages) && c.messages[at].role != roleAssistant {
+		case rolePrompt:
 			at++
+			for _, text := range first.texts {
+				turns = append(turns, promptTurn(text, p, rules))
+			}
+			continue
+		case roleOther, roleSystem, roleUser, roleTool:
 		}
 		var t turn
 		var words []string
+		var standing []textAt // of system messages
 		tools := false
-		for _, m := range c.messages[first:at] {
+		for ; at < len(c.messages) && c.messages[at].role != roleAssistant; at++ {
+			m := c.messages[at]
 			switch m.role {
+			case roleSystem:
+				standing = append(standing, m.texts...)
 			case roleUser:
 				for _, text := range m.texts {
-					regions, question := material(text.text)
-					if question != "" {
+					if question := t.addUser(text, rules); question != "" {
 						words = append(words, question)
-					}
-					for _, r := range regions {
-						t.add(text, r)
 					}
 				}
 			case roleTool:
@@ -75,7 +83,7 @@ func findTurns(c conversation, p policy, fileReads bool) []turn {
 					}
 					t.add(text, region{end: len(text.text), name: name})
 				}
-			case roleOther, roleSystem, roleAssistant, rolePrompt:
+			case roleOther, roleAssistant, rolePrompt:
 			}
 		}
 		if question := strings.Join(words, "\n"); question != "" {
@@ -89,9 +97,68 @@ func findTurns(c conversation, p policy, fileReads bool) []turn {
 		default:
 			t.query = ends(task, maxTask)
 		}
+		if len(t.query) > maxStub { // a greeting says nothing about documents that stay for the whole talk
+			for _, text := range standing {
+				for _, r := range systemDocuments(text.text, rules) {
+					t.add(text, r)
+				}
+			}
+		}
 		turns = append(turns, t)
 	}
 	return turns
+}
+
+// promptTurn is the turn of a text to be completed.
+func promptTurn(text textAt, p policy, rules []DocumentRule) turn {
+	regions, query := completionMaterial(text.text, rules)
+	t := turn{query: query}
+	if p.query != "" {
+		t.query = p.query
+	}
+	for _, r := range regions {
+		t.add(text, r)
+	}
+	return t
+}
+
+// addUser adds the material of a user's text and returns the user's own words.
+func (t *turn) addUser(text textAt, rules []DocumentRule) string {
+	if text.document {
+		t.add(text, region{end: len(text.text), name: text.title})
+		return ""
+	}
+	if isClientNote(text.text) {
+		return ""
+	}
+	regions, question := material(text.text, rules)
+	for _, r := range regions {
+		t.add(text, r)
+	}
+	return question
+}
+
+// clientNotes begin texts that a client says in the user's name: instructions of the project, the state of the session,
+// files that an edit will quote. They are neither cut nor asked about.
+var clientNotes = [...]string{
+	"# AGENTS.md instructions for ", "<user_instructions>", "<environment_context>", "<permissions instructions>", "<system-reminder>",
+	"I have *added these files to the chat*", "Here are some READ ONLY files", "Here are summaries of some files present in my git repository",
+	"Here is the current content of the files", "I am not sharing any files that you can edit yet", "I am not sharing the full contents of any files",
+}
+
+// isClientNote reports whether a text is nothing but a client's note. A text under a tag may go on behind it.
+func isClientNote(text string) bool {
+	text = strings.TrimSpace(text)
+	for _, note := range clientNotes {
+		if !strings.HasPrefix(text, note) {
+			continue
+		}
+		if name, _, ok := strings.Cut(note[1:], ">"); ok && note[0] == '<' {
+			return strings.HasSuffix(text, "</"+name+">") && strings.Count(text, note) == 1
+		}
+		return true
+	}
+	return false
 }
 
 func (t *turn) add(at textAt, r region) {
@@ -173,25 +240,33 @@ func readsFile(c call) bool {
 	case "strreplaceeditor", "strreplacebasededittool", "texteditor", "editor", "edit":
 		return true
 	case "bash", "shell", "sh", "exec", "execcommand", "executebash", "executecommand", "runcommand", "runshellcommand", "runterminalcmd", "runinterminal", "terminal", "localshell":
-		return printsFile(argument(c.arguments, "command", "cmd", "script", "input"))
+		return printsFile(argument(c.arguments, "command", "cmd", "script", "input", "commands"))
 	}
 	return false
 }
 
-// printsFile reports whether a shell command prints a file.
+// printsFile reports whether a shell command prints a file: whether one of its commands is a pipe of nothing but printers.
 func printsFile(command string) bool {
-	// The directory change that agents put first says nothing.
-	if rest, ok := strings.CutPrefix(strings.TrimSpace(command), "cd "); ok {
-		if _, after, found := strings.Cut(rest, "&&"); found {
-			command = after
+	for _, separator := range [...]string{"&&", "||", ";"} {
+		command = strings.ReplaceAll(command, separator, "\n")
+	}
+	for line := range strings.SplitSeq(command, "\n") {
+		prints := strings.TrimSpace(line) != ""
+		for stage := range strings.SplitSeq(line, "|") {
+			words := strings.Fields(stage)
+			prints = prints && len(words) > 0 && isPrinter(words[0])
+		}
+		if prints {
+			return true
 		}
 	}
-	words := strings.Fields(command)
-	if len(words) == 0 || strings.Contains(command, "|") {
-		return false
-	}
-	switch words[0][strings.LastIndexByte(words[0], '/')+1:] {
-	case "cat", "sed", "head", "tail", "nl", "less", "more", "bat", "type":
+	return false
+}
+
+// isPrinter reports whether a command prints the lines that it reads.
+func isPrinter(command string) bool {
+	switch strings.TrimLeft(command[strings.LastIndexByte(command, '/')+1:], `"'(`) {
+	case "cat", "sed", "head", "tail", "nl", "less", "more", "bat", "batcat", "type", "tac":
 		return true
 	}
 	return false
@@ -200,13 +275,27 @@ func printsFile(command string) bool {
 // pathArguments are the names under which calls pass a path.
 var pathArguments = []string{"path", "file_path", "filePath", "filename", "file", "target_file", "absolute_path", "url"}
 
-// argument returns the first of the named string members of a call's arguments, "" if there is none.
+// argument returns the first of the named members of a call's arguments that is a string, or the words of a command, ""
+// if there is none.
 func argument(arguments string, names ...string) string {
 	values := map[string]string{}
 	s := scanner{data: []byte(arguments)}
 	err := s.object(func(key string) error {
-		value, err := s.text(1)
-		values[key] = value
+		if s.peek() != '[' {
+			value, err := s.text(1)
+			values[key] = value
+			return err
+		}
+		var words []string
+		err := s.array(func() error {
+			word, err := s.text(2)
+			words = append(words, word)
+			return err
+		})
+		if len(words) == 3 && strings.HasPrefix(words[1], "-") && strings.HasSuffix(words[1], "c") {
+			words = words[2:] // what a shell is asked to run
+		}
+		values[key] = strings.Join(words, " ")
 		return err
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ const (
 	maxParseBytes    = 128 << 10
 	maxNesting       = 100
 	maxLineBytes     = 10_000
+	maxChainBytes    = 2_000
 	maxContinuations = 100
 	maxOpenComments  = 50
 	parseStep        = 8 << 10
@@ -42,9 +43,9 @@ type unit struct {
 
 // parsable reports whether text may be handed to tree-sitter: safe for the grammar's scanner, small enough, no line so
 // long that cutting at lines is no use, brackets nested to a bounded depth (counted wherever they stand, in strings and
-// comments too, angle ones within a statement), and few lines that are nothing but a backslash: Python's scanner reads on
-// over all of them at each. Comments that open and never close are read to the end of the text, each of them,
-// and a zero byte is the end for some scanners and not for others.
+// comments too, angle ones within a statement), no endless chain of names and dots, and few lines that are nothing but a
+// backslash: Python's scanner reads on over all of them at each. Comments that open and never close are read to the end of
+// the text, each of them, and a zero byte is the end for some scanners and not for others.
 func parsable(g *grammar, text string) bool {
 	if len(text) > maxParseBytes || g.maxBytes > 0 && len(text) > g.maxBytes || g.safe != nil && !g.safe(text) {
 		return false
@@ -63,7 +64,7 @@ func parsable(g *grammar, text string) bool {
 	if strings.Count(text, "/*")-strings.Count(text, "*/") > maxOpenComments || strings.Contains(text, "\x00") {
 		return false
 	}
-	depth, angles, line := 0, 0, 0
+	depth, angles, line, chain := 0, 0, 0, 0
 	for i := range len(text) {
 		switch text[i] {
 		case '(', '[', '{':
@@ -84,7 +85,13 @@ func parsable(g *grammar, text string) bool {
 		if text[i] == ';' || text[i] == '{' || text[i] == '}' {
 			angles = 0
 		}
-		if i-line > maxLineBytes {
+		switch c := text[i]; {
+		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9', c == '.', c == '_', c == '\n':
+			chain++
+		default:
+			chain = 0
+		}
+		if i-line > maxLineBytes || chain > maxChainBytes {
 			return false
 		}
 	}

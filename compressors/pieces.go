@@ -99,6 +99,14 @@ func (d *document) statementStarts(s Segment) []int {
 		}
 		depth += balance(content)
 	}
+	// What closes the body is a piece of its own, so that it can stay with the signature.
+	last := end - 1
+	for last > first && d.blank(last) {
+		last--
+	}
+	if inBody && closes(d.content(last)) && d.start(last) > starts[len(starts)-1] {
+		starts = append(starts, d.start(last))
+	}
 	return starts
 }
 
@@ -226,6 +234,9 @@ func (d *document) divide(first int, pieces []Piece, needs []float64) ([]Piece, 
 			item.Start, item.End = p.Start, p.Start+len(p.Text)
 			if j > 0 && d.family == Code {
 				item.Parent = itemOf[i] // the signature
+				if j == n-1 && closes(strings.TrimRight(p.Text, " \t\r\n")) {
+					item.Kind = KindClosing
+				}
 			}
 			share := 1 / float64(n)
 			if total > 0 {

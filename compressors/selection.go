@@ -85,10 +85,12 @@ type selection struct {
 }
 
 // choose keeps items in the given order as long as the cost stays within limit; one that does not fit is passed over. An
-// item comes with its parents. Last, gaps whose marker costs as much as their text are filled.
+// item comes with its parents and with what closes them. Last, gaps whose marker costs as much as their text are filled.
 func choose(docs []*document, order []ranked, free, limit, floor int, markers *markerCosts) *selection {
 	s := &selection{docs: docs, kept: make([]bitset, len(docs)), markers: markers}
+	closings := make([]map[int]int, len(docs))
 	for t, d := range docs {
+		closings[t] = d.closings()
 		s.kept[t] = newBitset(len(d.items))
 		s.cost += s.gapCost(t, -1, len(d.items))
 	}
@@ -107,6 +109,12 @@ func choose(docs []*document, order []ranked, free, limit, floor int, markers *m
 			with = append(with, i)
 			text += d.itemTokens[i]
 		}
+		for _, i := range with {
+			if closing, ok := closings[r.text][i]; ok && !kept.has(closing) && closing != r.item {
+				with = append(with, closing)
+				text += d.itemTokens[closing]
+			}
+		}
 		if s.cost+text-maxMarker > limit {
 			continue
 		}
@@ -123,6 +131,20 @@ func choose(docs []*document, order []ranked, free, limit, floor int, markers *m
 	}
 	s.fill()
 	return s
+}
+
+// closings returns for each item that opens something the item that closes it.
+func (d *document) closings() map[int]int {
+	var list map[int]int
+	for i, s := range d.items {
+		if s.Kind == KindClosing && s.Parent >= 0 {
+			if list == nil {
+				list = map[int]int{}
+			}
+			list[s.Parent] = i
+		}
+	}
+	return list
 }
 
 // maxMarker bounds the tokens of a marker that keeping one more segment can make superfluous, unless the indentation is

@@ -1,0 +1,161 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestQueriesAndSpans shows what each turn of a request is read for, and which of its texts may be shortened, in requests
+// as clients write them.
+func TestQueriesAndSpans(t *testing.T) {
+	long := essay(12, "mill")
+	quoted := encode(t, long)
+	text := func(s string) string { return encode(t, s) }
+	cases := []struct {
+		name string
+		d    dialect
+		body string
+		want []string // of each turn: its query, then "| name: first bytes of the span" for each span
+	}{
+		{
+			"Claude Code: a task, a search, a file read", dialectMessages,
+			`{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":` + text("<system-reminder>\n"+long+"</system-reminder>") + `},{"type":"text","text":"Why does the mill stop?","cache_control":{"type":"ephemeral"}}]},` +
+				`{"role":"assistant","content":[{"type":"thinking","thinking":` + quoted + `,"signature":"s"},{"type":"text","text":"I search."},{"type":"tool_use","id":"t1","name":"Grep","input":{"pattern":"stop"}},{"type":"tool_use","id":"t2","name":"Read","input":{"file_path":"/a.py"}}]},` +
+				`{"role":"user","content":[{"tool_use_id":"t1","type":"tool_result","content":` + quoted + `},{"tool_use_id":"t2","type":"tool_result","content":` + quoted + `},{"type":"text","text":"<system-reminder>Be brief.</system-reminder>"}]}],` +
+				`"system":[{"type":"text","text":"x-anthropic-billing-header: a"},{"type":"text","text":` + quoted + `}]}`,
+			[]string{"Why does the mill stop?", "Why does the mill stop?\nI search.\nGrep {\"pattern\":\"stop\"}\nRead {\"file_path\":\"/a.py\"}| Grep: Paragraph 0"},
+		},
+		{
+			"Anthropic: a result in parts, a document with citations and one without", dialectMessages,
+			`{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"text","data":` + quoted + `},"citations":{"enabled":true}},{"title":"log","type":"document","source":{"data":` + quoted + `,"type":"text"}},{"type":"text","text":"What is said of tides?"}]},` +
+				`{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"fetch","input":{"url":"http://a/b"}}]},` +
+				`{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":` + quoted + `},{"type":"image","source":{"type":"base64","data":"AA"}}]}]}]}`,
+			[]string{"What is said of tides?| log: Paragraph 0", "What is said of tides?\nfetch {\"url\":\"http://a/b\"}| http://a/b: Paragraph 0"},
+		},
+		{
+			"Codex: instructions, a search, and files printed through the shell", dialectResponses,
+			`{"model":"m","instructions":` + quoted + `,"input":[{"type":"message","role":"developer","content":[{"type":"input_text","text":` + quoted + `}]},` +
+				`{"type":"message","role":"user","content":[{"type":"input_text","text":` + text("# AGENTS.md instructions for /src\n\n<INSTRUCTIONS>\n"+long+"</INSTRUCTIONS>") + `},{"type":"input_text","text":"<environment_context>\n<cwd>/src</cwd>\n</environment_context>"}]},` +
+				`{"type":"message","role":"user","content":[{"type":"input_text","text":"Find the bug in the parser."}]},` +
+				`{"type":"reasoning","id":"r","summary":[],"encrypted_content":` + quoted + `},` +
+				`{"type":"function_call","name":"exec_command","arguments":"{\"cmd\":\"rg -n parse\"}","call_id":"c1"},{"type":"function_call","name":"exec_command","arguments":"{\"cmd\":\"nl -ba a.go | sed -n '1,200p'\"}","call_id":"c2"},` +
+				`{"type":"function_call_output","id":"fco_1","call_id":"c1","output":` + quoted + `},{"type":"function_call_output","id":"fco_2","call_id":"c2","output":` + quoted + `}]}`,
+			[]string{
+				"Find the bug in the parser.",
+				"Find the bug in the parser.\nexec_command {\"cmd\":\"rg -n parse\"}\nexec_command {\"cmd\":\"nl -ba a.go | sed -n '1,200p'\"}| exec_command: Paragraph 0",
+			},
+		},
+		{
+			"Responses: custom and local shell tools, a stored item between", dialectResponses,
+			`{"input":[{"role":"user","content":"Run the tests."},{"type":"custom_tool_call","name":"run","input":"go test","call_id":"a"},{"type":"custom_tool_call_output","call_id":"a","output":[{"type":"input_text","text":` + quoted + `}]},` +
+				`{"type":"item_reference","id":"x"},{"type":"local_shell_call","call_id":"b","action":{"type":"exec","command":["bash","-lc","cat a.go"]}},{"type":"local_shell_call_output","id":"b","output":` + quoted + `}]}`,
+			[]string{"Run the tests.", "Run the tests.\nrun go test| run: Paragraph 0", `Run the tests.` + "\n" + `local_shell {"type":"exec","command":["bash","-lc","cat a.go"]}`},
+		},
+		{
+			"Responses: a text as input", dialectResponses,
+			`{"input":` + text("<document>\n"+long+"</document>\nWhere is the treasure?") + `}`,
+			[]string{"Where is the treasure?| : Paragraph 0"},
+		},
+		{
+			"opencode: a file read and a search", dialectChat,
+			`{"messages":[{"role":"system","content":` + quoted + `},{"role":"user","content":"Rename the function."},` +
+				`{"role":"assistant","content":"","tool_calls":[{"id":"1","type":"function","function":{"name":"read","arguments":"{\"filePath\":\"/a.go\"}"}},{"id":"2","type":"function","function":{"name":"grep","arguments":"{\"pattern\":\"f\"}"}}]},` +
+				`{"role":"tool","tool_call_id":"1","content":` + text("<path>/a.go</path>\n<content>\n"+long+"</content>") + `},{"role":"tool","tool_call_id":"2","content":` + quoted + `}]}`,
+			[]string{"Rename the function.", "Rename the function.\nread {\"filePath\":\"/a.go\"}\ngrep {\"pattern\":\"f\"}| grep: Paragraph 0"},
+		},
+		{
+			"a later question in a tool loop", dialectChat,
+			`{"messages":[{"role":"user","content":"Where is it?"},{"role":"assistant","content":"There."},{"role":"user","content":"And what does it weigh?"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","function":{"name":"search","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":` + quoted + `}]}`,
+			[]string{"Where is it?", "And what does it weigh?", "And what does it weigh?\nsearch {}| search: Paragraph 0"},
+		},
+		{
+			"aider: files that will be edited", dialectChat,
+			`{"messages":[{"role":"user","content":` + text("I have *added these files to the chat* so you can go ahead and edit them.\n\na.py\n```\n"+code(1)+"```\n") + `},{"role":"assistant","content":"Ok."},{"role":"user","content":"Rename ballast_3."}]}`,
+			[]string{"", "Rename ballast_3."},
+		},
+		{
+			"LlamaIndex, as a completion", dialectCompletions,
+			`{"prompt":` + text("Context information is below.\n---------------------\n"+long+"\n---------------------\nGiven the context information and not prior knowledge, answer the query.\nQuery: Where is the treasure?\nAnswer: ") + `}`,
+			[]string{"Where is the treasure?| : Paragraph 0"},
+		},
+		{
+			"LangChain: question first", dialectChat,
+			`{"messages":[{"role":"user","content":` + text("You are an assistant for question-answering tasks. Use the following pieces of retrieved context to answer the question. Keep it short.\nQuestion: Where is the treasure? \nContext: "+long+"\nAnswer:") + `}]}`,
+			[]string{"Where is the treasure?| : Paragraph 0"},
+		},
+		{
+			"LangChain: question last", dialectChat,
+			`{"messages":[{"role":"user","content":` + text("Use the following pieces of context to answer the question at the end.\n\n"+long+"\nQuestion: Where is the treasure?\nHelpful Answer:") + `}]}`,
+			[]string{"Where is the treasure?| : Paragraph 0"},
+		},
+		{
+			"LangChain: documents in the system message", dialectChat,
+			`{"messages":[{"role":"system","content":` + text("You are an assistant for question-answering tasks. Use the following pieces of retrieved context to answer the question.\n\n"+long) + `},{"role":"user","content":"Where is the treasure?"},{"role":"assistant","content":"There."},{"role":"user","content":"And the captain?"}]}`,
+			[]string{"Where is the treasure?| : Paragraph 0", "And the captain?"},
+		},
+		{
+			"documents under tags in the system text, a greeting before the question", dialectMessages,
+			`{"system":` + text("Answer from these.\n<documents>\n"+long+"</documents>\n<rules>\n"+long+"</rules>") + `,"messages":[{"role":"user","content":"Hello"}]}`,
+			[]string{"Hello"},
+		},
+		{
+			"documents under tags in the system text", dialectMessages,
+			`{"system":` + text("Answer from these.\n<documents>\n"+long+"</documents>\n<rules>\n"+long+"</rules>") + `,"messages":[{"role":"user","content":"Where is the treasure?"}]}`,
+			[]string{"Where is the treasure?| : Paragraph 0"},
+		},
+		{
+			"a rule of the configuration", dialectChat,
+			`{"messages":[{"role":"system","content":` + text("FACTS>>"+long+"<<FACTS Be kind.") + `},{"role":"user","content":"Where is the treasure?"}]}`,
+			[]string{"Where is the treasure?| : Paragraph 0"},
+		},
+		{
+			"context without a label for the question", dialectChat,
+			`{"messages":[{"role":"user","content":` + text("Answer the question from the following context:\n\n"+long+"\nWhere is the treasure?") + `}]}`,
+			[]string{"Answer the question from the following context:\n\nWhere is the treasure?| : Paragraph 0"},
+		},
+		{
+			"code to be completed", dialectCompletions,
+			`{"suffix":"\n","prompt":` + text(strings.Repeat(code(3), 2)+"def last(x):\n    return ") + `}`,
+			[]string{"…def last(x):\n    return| : def ballast"},
+		},
+		{
+			"code to be filled in, several prompts", dialectCompletions,
+			`{"prompt":["short",[1,2],` + text("<|fim_prefix|>"+strings.Repeat(code(3), 2)+"def last(x):\n    return <|fim_suffix|>\n<|fim_middle|>") + `]}`,
+			[]string{"", "…def last(x):\n    return| : def ballast"},
+		},
+		{
+			"a conversation spelled out", dialectCompletions,
+			`{"prompt":` + text("<|im_start|>user\n"+strings.Repeat(long, 3)+"\nQuestion: Where?<|im_end|>\n<|im_start|>assistant\n") + `}`,
+			[]string{""},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			parsed, err := c.d.parse([]byte(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, turn := range findTurns(parsed, policy{}, false, []DocumentRule{{Open: "FACTS>>", Close: "<<FACTS"}}) {
+				var b strings.Builder
+				b.WriteString(turn.query)
+				for _, span := range turn.spans {
+					fmt.Fprintf(&b, "| %s: %.11s", span.text.Name, strings.TrimSpace(span.text.Content))
+				}
+				got = append(got, b.String())
+			}
+			if len(got) != len(c.want) {
+				t.Fatalf("%d turns, want %d: %q", len(got), len(c.want), got)
+			}
+			for i, want := range c.want {
+				if end, ok := strings.CutPrefix(want, "…"); ok && strings.HasSuffix(got[i], end) {
+					continue
+				}
+				if got[i] != want {
+					t.Errorf("turn %d:\n%q\nwant\n%q", i, got[i], want)
+				}
+			}
+		})
+	}
+}

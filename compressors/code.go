@@ -78,7 +78,7 @@ func (c *cutter) unit(u unit, parent int) {
 		return
 	}
 	header := c.add(c.start(u.first), c.start(first), KindHeader, u.name, parent)
-	c.parts(first, end, partTokens, u.kind, u.name, header)
+	c.body(first, end, partTokens, u.kind, u.name, header, 0)
 	c.close(u, header)
 }
 

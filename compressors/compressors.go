@@ -29,7 +29,7 @@ type Text struct {
 type SegmentKind uint8
 
 // The kinds of segment. KindText is a paragraph or a group of them; KindHeader is the opening of a class, a namespace or a
-// long function whose parts are segments of their own, KindClosing the line that closes it: its parent is the header, and
+// long function whose parts are segments of their own, KindClosing a line that closes it or opens its next block: its parent is the header, and
 // who keeps the header must keep it for the code to parse.
 const (
 	KindText SegmentKind = iota

@@ -83,3 +83,39 @@ func TestUndefinedAfterCompression(t *testing.T) {
 		t.Errorf("undefined %q in\n%s", got, r.Texts[0].Output)
 	}
 }
+
+// Whatever is chosen of long functions and classes with blocks in blocks, what is kept parses.
+func TestCompressedCodeParses(t *testing.T) {
+	var body strings.Builder
+	for i := range 12 {
+		fmt.Fprintf(&body, "\t\tif (a > %d) {\n\t\t\tlog(\"a { in a string\");\n\t\t\tfor (;;) {\n", i)
+		for j := range 12 {
+			fmt.Fprintf(&body, "\t\t\t\tcall(a + %d, b * %d);\n", i*j, j)
+		}
+		fmt.Fprintf(&body, "\t\t\t}\n\t\t} else {\n\t\t\tother(%d);\n\t\t\tb = b + a;\n\t\t}\n\n", i)
+	}
+	for name, source := range map[string]string{
+		"a.java": "class A extends B {\n\tint x = 1;\n\n\tvoid f(int a, int b) {\n" + body.String() + "\t}\n\n\tvoid g() {\n\t\tf(1, 2);\n\t}\n}\n",
+		"a.js":   "class A extends B {\n\tf(a, b) {\n" + body.String() + "\t}\n\n\tg() {\n\t\treturn this.f(1, 2);\n\t}\n}\n",
+		"a.go": "package a\n\nfunc f(a, b int) {\n" + strings.NewReplacer("(a > ", "a > ", ") {\n\t\t\tlog", " {\n\t\t\tlog", "for (;;)", "for", ";\n", "\n").Replace(body.String()) +
+			"}\n\nfunc g() {\n\tf(1, 2)\n}\n",
+	} {
+		text := compressors.Text{Name: name, Content: source}
+		if n, parsed := compressors.SyntaxErrors(text); !parsed || n > 0 {
+			t.Fatalf("%s has %d errors, parsed %v", name, n, parsed)
+		}
+		compressor := mustNew(t, compressors.Options{Scorer: byHash, MinTokens: 1})
+		for budget := 60; budget < 2400; budget += 90 {
+			r, err := compressor.Compress(t.Context(), compressors.Input{
+				Query: "q", Texts: []compressors.Text{text}, Budget: compressors.Budget{Tokens: budget},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			output := compressors.Text{Name: name, Content: r.Texts[0].Output}
+			if n, parsed := compressors.SyntaxErrors(output); !parsed || n > 0 {
+				t.Fatalf("%s in %d tokens has %d errors, parsed %v:\n%s", name, budget, n, parsed, output.Content)
+			}
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 // document is one text of a plan, segmented and scored. Its items are what is chosen from: segments, or pieces of them.
@@ -88,7 +89,7 @@ type selection struct {
 // item comes with its parents and with what closes them. Last, gaps whose marker costs as much as their text are filled.
 func choose(docs []*document, order []ranked, free, limit, floor int, markers *markerCosts) *selection {
 	s := &selection{docs: docs, kept: make([]bitset, len(docs)), markers: markers}
-	closings := make([]map[int]int, len(docs))
+	closings := make([]map[int][]int, len(docs))
 	for t, d := range docs {
 		closings[t] = d.closings()
 		s.kept[t] = newBitset(len(d.items))
@@ -100,7 +101,7 @@ func choose(docs []*document, order []ranked, free, limit, floor int, markers *m
 			limit = floor
 		}
 		d, kept := docs[r.text], s.kept[r.text]
-		if kept.has(r.item) {
+		if kept.has(r.item) || len(closings[r.text][r.item]) == 0 && d.bare(r.item) {
 			continue
 		}
 		with = with[:0]
@@ -110,9 +111,11 @@ func choose(docs []*document, order []ranked, free, limit, floor int, markers *m
 			text += d.itemTokens[i]
 		}
 		for _, i := range with {
-			if closing, ok := closings[r.text][i]; ok && !kept.has(closing) && closing != r.item {
-				with = append(with, closing)
-				text += d.itemTokens[closing]
+			for _, closing := range closings[r.text][i] {
+				if !kept.has(closing) && closing != r.item {
+					with = append(with, closing)
+					text += d.itemTokens[closing]
+				}
 			}
 		}
 		if s.cost+text-maxMarker > limit {
@@ -133,15 +136,22 @@ func choose(docs []*document, order []ranked, free, limit, floor int, markers *m
 	return s
 }
 
-// closings returns for each item that opens something the item that closes it.
-func (d *document) closings() map[int]int {
-	var list map[int]int
+// bare reports whether an item opens a block that only the items in it make complete: in Python, what ends in a colon. It
+// is kept with one of those or not at all.
+func (d *document) bare(i int) bool {
+	s := d.items[i]
+	return d.family == Code && s.Kind == KindHeader && strings.HasSuffix(strings.TrimRight(d.text[s.Start:s.End], " \t\r\n"), ":")
+}
+
+// closings returns for each item that opens something the items that close it, or go on with it between two blocks.
+func (d *document) closings() map[int][]int {
+	var list map[int][]int
 	for i, s := range d.items {
 		if s.Kind == KindClosing && s.Parent >= 0 {
 			if list == nil {
-				list = map[int]int{}
+				list = map[int][]int{}
 			}
-			list[s.Parent] = i
+			list[s.Parent] = append(list[s.Parent], i)
 		}
 	}
 	return list

@@ -248,6 +248,7 @@ func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s size
 		}
 	}
 	report.Memory.Buffers = max(0, liveHeap()-base-held)
+	runtime.KeepAlive(tasks)
 	return nil
 }
 

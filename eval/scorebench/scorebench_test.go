@@ -103,6 +103,9 @@ func TestRunMeasuresEveryJobAndPart(t *testing.T) {
 	if got := report.Memory.KVPerToken; got < 23040 || got > 24000 {
 		t.Errorf("%d bytes of keys and values a token, want a little over 23040", got)
 	}
+	if report.Memory.Buffers < 1<<20 { // the residual stream of one worker is almost that
+		t.Errorf("buffers of %d bytes", report.Memory.Buffers)
+	}
 	if report.Memory.Weights < 134e6 { // one byte each
 		t.Errorf("weights of %d bytes", report.Memory.Weights)
 	}

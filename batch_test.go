@@ -182,8 +182,7 @@ func TestBatchObeysLLMLinguasTags(t *testing.T) {
 		t.Error("the tags are still there")
 	}
 	rest := output[len(kept):]
-	between := strings.Index(rest, "the other answer")
-	if !strings.Contains(rest, "the answer is forty-two") || between < 0 {
+	if !strings.Contains(rest, "the answer is forty-two") || !strings.Contains(rest, "the other answer") {
 		t.Fatalf("an answer is gone: %q", rest)
 	}
 	if len(rest) > (len(first)*2+len(second)*5)/10+100 {

@@ -85,7 +85,7 @@ func inString(line, open string) string {
 			if !closed {
 				return open
 			}
-			line, open = rest, ""
+			line = rest
 		}
 		i := strings.Index(line, `"""`)
 		if j := strings.Index(line, "'''"); j >= 0 && (i < 0 || j < i) {

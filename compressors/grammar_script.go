@@ -122,8 +122,7 @@ func heredocsFit(text string, operator bool) bool {
 		if !operator {
 			word = strings.TrimLeft(word, " \t\\")
 		}
-		if word == "" || operator && !(word[0] == '_' || word[0] >= 'A' && word[0] <= 'Z' || word[0] >= 'a' && word[0] <= 'z' ||
-			word[0] >= 0x80 || strings.IndexByte("\"'`", word[0]) >= 0) {
+		if word == "" || operator && !opensWord(word[0]) {
 			continue
 		}
 		end := strings.IndexAny(word, " \t\r\n")
@@ -140,4 +139,9 @@ func heredocsFit(text string, operator bool) bool {
 			return false
 		}
 	}
+}
+
+// opensWord reports whether the word that ends a here-document may start with c, right after the operator.
+func opensWord(c byte) bool {
+	return c == '_' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= 0x80 || strings.IndexByte("\"'`", c) >= 0
 }

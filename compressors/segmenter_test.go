@@ -178,10 +178,13 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// Deep nesting and endless errors must not keep the parser busy: these texts take it minutes or more.
+// Deep nesting and endless errors must not keep the parser busy, nor overflow what a scanner keeps: these texts take it
+// minutes or more, or stop the process.
 func TestHostileCode(t *testing.T) {
 	for _, c := range []struct{ language, unit string }{
 		{"go", "f("}, {"go", `"`}, {"go", "a?b:"}, {"python", "<a>"}, {"python", "\\\n"}, {"tsx", "class A:\n"}, {"tsx", `"""`},
+		{"java", "template<"}, {"rust", "r#\"\n"}, {"typescript", "/*\n"}, {"ruby", "a.\n"}, {"bash", "\x00\n"}, {"c", "#if A\n"},
+		{"kotlin", `"}${`}, {"ruby", "<<" + strings.Repeat("A", 300) + "\n"}, {"bash", "<<" + strings.Repeat("A", 1015) + "\n"},
 	} {
 		t.Run(fmt.Sprintf("%s %q", c.language, c.unit), func(t *testing.T) {
 			start := time.Now()

@@ -203,6 +203,7 @@ func (t *symbolTable) assign(segments []Segment, text string) {
 			case captureLocal:
 				appendOnce(&s.Locals, here, name)
 				locals[name] = true
+			default: // used, below
 			}
 		}
 		used[i], names = names[:n], names[n:]

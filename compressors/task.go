@@ -3,6 +3,7 @@ package compressors
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -45,10 +46,8 @@ func TaskOf(query string) Task {
 	if len(query) > 2*taskBytes {
 		head, tail = query[:taskBytes], query[len(query)-taskBytes:]
 	}
-	for _, part := range []string{head, tail} {
-		if compaction.MatchString(part) {
-			return TaskCompact
-		}
+	if slices.ContainsFunc([]string{head, tail}, compaction.MatchString) {
+		return TaskCompact
 	}
 	for _, part := range []string{head, tail} {
 		for _, sentence := range sentencesOf(part) {

@@ -91,7 +91,7 @@ func (s *scanner) item() (message, error) {
 	case kind == "message" || kind == "" && speaker != "":
 		m.role, m.texts = roleOf(speaker), content
 	case strings.HasSuffix(kind, "_output"):
-		m.role, m.callID, m.texts = roleTool, callID, output
+		m.role, m.name, m.callID, m.texts = roleTool, called.name, callID, output
 	case strings.HasSuffix(kind, "_call"):
 		called.id = callID
 		if called.name == "" {

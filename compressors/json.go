@@ -86,6 +86,10 @@ func (c *cutter) value(r record, parent, depth int) {
 	for object && lead < len(children)-1 && children[lead].scalar && estimate(c.text[r.start:children[lead].end]) <= c.GroupTokens {
 		lead++
 	}
+	if children[lead].start <= r.start { // its opening cannot be cut off
+		c.add(r.start, r.end, KindRecord, name, parent)
+		return
+	}
 	header := c.add(r.start, children[lead].start, KindHeader, name, parent)
 	c.values(children[lead:], header, depth+1)
 	if last := children[len(children)-1].end; last < r.end {

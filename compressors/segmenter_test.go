@@ -182,9 +182,22 @@ func TestLongLines(t *testing.T) {
 // minutes or more, or stop the process.
 func TestHostileCode(t *testing.T) {
 	for _, c := range []struct{ language, unit string }{
-		{"go", "f("}, {"go", `"`}, {"go", "a?b:"}, {"python", "<a>"}, {"python", "\\\n"}, {"tsx", "class A:\n"}, {"tsx", `"""`},
-		{"java", "template<"}, {"rust", "r#\"\n"}, {"typescript", "/*\n"}, {"ruby", "a.\n"}, {"bash", "\x00\n"}, {"c", "#if A\n"},
-		{"kotlin", `"}${`}, {"ruby", "<<" + strings.Repeat("A", 300) + "\n"}, {"bash", "<<" + strings.Repeat("A", 1015) + "\n"},
+		{"go", "f("},
+		{"go", `"`},
+		{"go", "a?b:"},
+		{"python", "<a>"},
+		{"python", "\\\n"},
+		{"tsx", "class A:\n"},
+		{"tsx", `"""`},
+		{"java", "template<"},
+		{"rust", "r#\"\n"},
+		{"typescript", "/*\n"},
+		{"ruby", "a.\n"},
+		{"bash", "\x00\n"},
+		{"c", "#if A\n"},
+		{"kotlin", `"}${`},
+		{"ruby", "<<" + strings.Repeat("A", 300) + "\n"},
+		{"bash", "<<" + strings.Repeat("A", 1015) + "\n"},
 	} {
 		t.Run(fmt.Sprintf("%s %q", c.language, c.unit), func(t *testing.T) {
 			start := time.Now()

@@ -74,6 +74,10 @@ func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, o
 	if err != nil {
 		return nil, fmt.Errorf("mode: %w", err)
 	}
+	documents, err := proxy.ParseDocumentRules(edge.Documents)
+	if err != nil {
+		return nil, fmt.Errorf("documents: %w", err)
+	}
 	compressor, err := e.compressor(e.settings.Scoring.Scorer)
 	if err != nil {
 		return nil, err
@@ -83,6 +87,7 @@ func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, o
 		Compressor:     compressor,
 		CountTokens:    e.counter.Count,
 		Mode:           mode,
+		Documents:      documents,
 		FileReads:      e.settings.Compression.FileReads,
 		Deadline:       e.settings.Compression.Deadline,
 		MaxBody:        edge.MaxBody << 20,

@@ -15,6 +15,7 @@ type Edge struct {
 	Listen         string        `default:"127.0.0.1:8787" help:"Address to listen on; loopback unless you say otherwise."`
 	Upstream       string        `help:"Base URL of the LLM API without /v1, such as http://127.0.0.1:8000, or 'embedded' for the model inside this binary."`
 	Mode           string        `default:"on" enum:"on,observe,off" help:"Compress (on), compress and report but forward the original (observe), or forward only (off)."`
+	Documents      string        `help:"Where prompts of your own templates hold documents, one rule a line: the text in front of them, '...', the text behind them. Common templates and tags such as <documents> need none."`
 	MaxBody        int           `name:"max-body-mib" default:"64" help:"Largest request body, in MiB; larger is answered 413."`
 	ConnectTimeout time.Duration `default:"10s" help:"Time to connect to the upstream."`
 	HeaderTimeout  time.Duration `default:"10m" help:"Time from the end of the request to the upstream's first byte."`

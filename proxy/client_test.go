@@ -124,6 +124,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"Upstream: u":    {Upstream: "http://a?x=1"},
 		"Mode":           {Upstream: "http://a", Mode: 9},
 		"Budget":         {Upstream: "http://a", Budget: compressors.Budget{Rate: 2}},
+		"Documents":      {Upstream: "http://a", Documents: []DocumentRule{{Close: "x"}}},
 		"Deadline":       {Upstream: "http://a", Deadline: -1},
 		"Concurrency":    {Upstream: "http://a", Concurrency: -1},
 		"Remembered":     {Upstream: "http://a", Remembered: -1},

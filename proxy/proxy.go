@@ -1,7 +1,7 @@
-// Package proxy is the HTTP edge: it takes requests for an OpenAI-compatible API, shortens the long texts of chat
-// completions, and relays everything else as it is.
+// Package proxy is the HTTP edge: it takes requests for the APIs of OpenAI and Anthropic, shortens the long texts of
+// prompts, and relays everything else as it is.
 //
-// The steps of a chat completion, in order: read the policy from the headers; read the body; find the turns, the query
+// The steps of a prompt, in order: find its dialect by method and path; read the policy from the headers; read the body; find the turns, the query
 // and the spans of each by their places in the raw JSON; have each turn compressed, or remember what became of it;
 // splice what is kept into the body, from the client's own bytes; send it; relay the answer, flushing what each read
 // brings; write one log line. An error on the way to the splice sends the original bytes: compression never fails a

@@ -13,13 +13,20 @@ type DocumentRule struct {
 	Open, Close string
 }
 
-// ParseDocumentRule reads a rule as settings spell it: what stands in front, "...", what stands behind.
-func ParseDocumentRule(rule string) (DocumentRule, error) {
-	before, behind, found := strings.Cut(rule, "...")
-	if !found || before == "" {
-		return DocumentRule{}, fmt.Errorf("document rule is %q: it must be the text before the documents, '...', and the text behind them", rule)
+// ParseDocumentRules reads rules as settings spell them, one a line: what stands in front, "...", what stands behind.
+func ParseDocumentRules(lines string) ([]DocumentRule, error) {
+	var rules []DocumentRule
+	for line := range strings.Lines(lines) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		before, behind, found := strings.Cut(line, "...")
+		if !found || before == "" {
+			return nil, fmt.Errorf("document rule is %q: it must be the text in front of documents, '...', and the text behind them", line)
+		}
+		rules = append(rules, DocumentRule{Open: before, Close: behind})
 	}
-	return DocumentRule{Open: before, Close: behind}, nil
+	return rules, nil
 }
 
 // Validate reports a rule that would match everywhere.

@@ -130,6 +130,13 @@ func TestQueriesAndSpans(t *testing.T) {
 			[]string{""},
 		},
 	}
+	rules, err := ParseDocumentRules("FACTS>>...<<FACTS\n\n[[...]]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseDocumentRules("no dots"); err == nil {
+		t.Error("a rule without dots passes")
+	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			parsed, err := c.d.parse([]byte(c.body))
@@ -137,7 +144,7 @@ func TestQueriesAndSpans(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, turn := range findTurns(parsed, policy{}, false, []DocumentRule{{Open: "FACTS>>", Close: "<<FACTS"}}) {
+			for _, turn := range findTurns(parsed, policy{}, false, rules) {
 				var b strings.Builder
 				b.WriteString(turn.query)
 				for _, span := range turn.spans {

@@ -174,8 +174,10 @@ func responseWhole(call toolCall, calls bool) string {
 
 func responseEvents(call toolCall, calls bool) []string {
 	item := responseItem(call, calls)
-	events := []string{`{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","object":"response","status":"in_progress","output":[]}}`,
-		`{"type":"response.output_item.added","sequence_number":1,"output_index":0,"item":` + item + `}`}
+	events := []string{
+		`{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","object":"response","status":"in_progress","output":[]}}`,
+		`{"type":"response.output_item.added","sequence_number":1,"output_index":0,"item":` + item + `}`,
+	}
 	if !calls {
 		events = append(events, `{"type":"response.output_text.delta","sequence_number":2,"item_id":"msg_1","output_index":0,"content_index":0,"delta":"`+answer+`"}`)
 	}

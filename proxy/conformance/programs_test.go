@@ -18,6 +18,7 @@ import (
 // TestPrograms runs Codex and Claude Code from the folder of npm's commands that CLIENTS names:
 //
 //	npm install --prefix DIR @openai/codex@0.169.0 @anthropic-ai/claude-code@2.1.330
+//	cd DIR && npm install-scripts approve @anthropic-ai/claude-code && npm rebuild
 //	CLIENTS=DIR/node_modules/.bin go test -tags clients -run Programs -v ./proxy/conformance
 func TestPrograms(t *testing.T) {
 	commands := os.Getenv("CLIENTS")

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -144,9 +146,15 @@ func printExplanation(w io.Writer, input compressors.Input, result compressors.R
 	return table.Flush()
 }
 
+// shownTerms is how many terms of a score a table shows.
+const shownTerms = 6
+
+// formatTerms names the terms that weigh most; the commands' JSON holds all.
 func formatTerms(terms []compressors.Term) string {
+	terms = slices.Clone(terms)
+	slices.SortStableFunc(terms, func(a, b compressors.Term) int { return cmp.Compare(math.Abs(b.Value), math.Abs(a.Value)) })
 	var parts []string
-	for _, term := range terms {
+	for _, term := range terms[:min(shownTerms, len(terms))] {
 		parts = append(parts, fmt.Sprintf("%s %+.3f", term.Name, term.Value))
 	}
 	return strings.Join(parts, ", ")

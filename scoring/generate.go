@@ -11,7 +11,9 @@ import (
 
 // GenerateOptions say what to generate.
 type GenerateOptions struct {
-	// Prompt is the tokens to continue, at least one.
+	// Prefix comes before Prompt; nil means that Prompt starts at position 0.
+	Prefix *KV
+	// Prompt is the tokens to continue, at least one; none where a whole Prefix precedes.
 	Prompt []int32
 	// MaxTokens bounds the answer; 0 means as many as the context has room for.
 	MaxTokens int
@@ -51,13 +53,17 @@ type GenerateResult struct {
 // It fails with ErrContextLength if the prompt leaves no room for a token, and with ctx's error, which is looked at
 // between layers. After the prompt it uses one worker at a time.
 func (lm *LM) Generate(ctx context.Context, o GenerateOptions, emit func(text string) error) (GenerateResult, error) {
-	if len(o.Prompt) == 0 {
+	before := o.Prefix.Len()
+	if len(o.Prompt) == 0 && !o.Prefix.predicts() {
 		return GenerateResult{}, errors.New("generate: the prompt is empty")
 	}
-	if err := lm.checkTokens(o.Prompt, 1); err != nil {
+	if o.Prefix != nil && o.Prefix.owner != lm {
+		return GenerateResult{}, errors.New("generate: the prefix was computed by another model")
+	}
+	if err := lm.checkTokens(o.Prompt, before+1); err != nil {
 		return GenerateResult{}, fmt.Errorf("generate: %w", err)
 	}
-	room := lm.shape.context - len(o.Prompt)
+	room := lm.shape.context - before - len(o.Prompt)
 	if o.MaxTokens > 0 {
 		room = min(room, o.MaxTokens)
 	}
@@ -66,13 +72,16 @@ func (lm *LM) Generate(ctx context.Context, o GenerateOptions, emit func(text st
 		return GenerateResult{}, fmt.Errorf("load decoder: %w", err)
 	}
 	defer lm.network.release()
-	kv := lm.newKV(len(o.Prompt) + room)
-	p := planner{lm: lm, network: d}
-	p.cut(part{tokens: o.Prompt, own: kv, from: len(o.Prompt), last: kv.last}, longestPart(len(o.Prompt), len(d.idle)))
-	if err := lm.runPacks(ctx, d, p.packs); err != nil {
-		return GenerateResult{}, err
+	kv := lm.newKV(before + len(o.Prompt) + room)
+	kv.take(o.Prefix, lm.shape)
+	if len(o.Prompt) > 0 {
+		p := planner{lm: lm, network: d}
+		p.cut(part{tokens: o.Prompt, own: kv, at: before, from: len(o.Prompt), last: kv.last}, longestPart(len(o.Prompt), len(d.idle)))
+		if err := lm.runPacks(ctx, d, p.packs); err != nil {
+			return GenerateResult{}, err
+		}
+		kv.n = before + len(o.Prompt)
 	}
-	kv.n = len(o.Prompt)
 	out := answer{stop: o.Stop, emit: emit}
 	next := make([]int32, 1)
 	for n := 1; ; n++ {

@@ -1,6 +1,10 @@
 package scoring
 
-import "github.com/pith-llm/pith/kernels"
+import (
+	"fmt"
+
+	"github.com/pith-llm/pith/kernels"
+)
 
 // KV holds the keys and values of a run of tokens that starts at position 0, so that other tokens can follow them without
 // running them again. It is immutable once LogProbs has returned it and safe for concurrent use. It fits the LM that made
@@ -12,7 +16,8 @@ type KV struct {
 	// One of two storages, [layers, room, kvWidth]: F32 keeps float32, Int8 half as much.
 	k32, v32 []float32
 	k16, v16 []kernels.BF16
-	// last is the hidden state of the last token before the output norm, [d]: it predicts the token that follows.
+	// last is the hidden state of the last token before the output norm, [d]: it predicts the token that follows. nil if it
+	// is not known, as of the head of another KV.
 	last []float32
 }
 
@@ -39,6 +44,23 @@ func (kv *KV) Len() int {
 	}
 	return kv.n
 }
+
+// Head returns the KV of the first n tokens, for other tokens to follow. It shares kv's memory. What its last token predicts
+// is not known: a Sequence after it wants no log-probability of its own first token.
+func (kv *KV) Head(n int) *KV {
+	if n < 0 || n > kv.Len() {
+		panic(fmt.Sprintf("scoring: the head of %d tokens of a KV of %d", n, kv.Len()))
+	}
+	if n == kv.Len() {
+		return kv
+	}
+	head := *kv
+	head.n, head.last = n, nil
+	return &head
+}
+
+// predicts reports whether what follows the last token is known.
+func (kv *KV) predicts() bool { return kv.Len() > 0 && kv.last != nil }
 
 // Bytes returns the memory that the KV occupies.
 func (kv *KV) Bytes() int64 {

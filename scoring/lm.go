@@ -170,7 +170,7 @@ type Sequence struct {
 	Prefix *KV
 	Tokens []int32
 	// From says which log-probabilities are wanted: those of Tokens[From:], each given all that precedes it. It is at
-	// least 1 where nothing precedes Tokens; len(Tokens) wants none.
+	// least 1 where nothing precedes Tokens, or the Head of a KV; len(Tokens) wants none.
 	From int
 	// KeepKV asks for the keys and values of Prefix and Tokens together.
 	KeepKV bool
@@ -218,8 +218,11 @@ func (lm *LM) check(s Sequence) error {
 		return err
 	}
 	least := 0
-	if s.Prefix.Len() == 0 {
+	if !s.Prefix.predicts() {
 		least = min(1, len(s.Tokens))
+		if s.Prefix.Len() > 0 && len(s.Tokens) == 0 {
+			return errors.New("no tokens follow the head of another sequence's KV")
+		}
 	}
 	if s.From < least || s.From > len(s.Tokens) {
 		return fmt.Errorf("log-probabilities from token %d on are wanted, of %d with %d before them", s.From, len(s.Tokens), s.Prefix.Len())

@@ -27,6 +27,7 @@ type commands struct {
 	Eval     struct {
 		Accuracy    evalAccuracyCommand    `cmd:"" help:"Compare the int8 arithmetic of each CPU tier with f32."`
 		Flips       evalFlipsCommand       `cmd:"" help:"Count the selections that differ between CPU tiers."`
+		Answers     evalAnswersCommand     `cmd:"" help:"Measure what compression does to the answers of a reader model."`
 		Run         evalRunCommand         `cmd:"" help:"Measure how much of what an answer needs survives compression."`
 		Features    evalFeaturesCommand    `cmd:"" help:"Write the signals of every segment of labelled cases to a file, for 'pith eval fit'."`
 		Fit         evalFitCommand         `cmd:"" help:"Fit the combination of signals on files of features."`

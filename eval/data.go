@@ -28,6 +28,8 @@ type Case struct {
 	Answers []string
 	// Gold holds what must survive; its zero value means that the case is not labelled.
 	Gold Gold
+	// Instruction is the task prompt that comes before the texts, Metric how the data says an answer is scored.
+	Instruction, Metric string
 }
 
 // Gold is what an answer to a case needs.
@@ -75,6 +77,9 @@ type labels struct {
 	GoldSpans [][3]int `json:"gold_spans"`
 	GoldText  []string `json:"gold_text"`
 	Needed    []string `json:"needed"`
+
+	Instruction string `json:"instruction"`
+	Metric      string `json:"metric"`
 }
 
 // Load reads the cases of a JSON Lines file, plain or gzip, found out from its first bytes. An error names the file and,
@@ -149,7 +154,10 @@ func parseCase(line []byte) (Case, error) {
 	case len(r.Context) > 0 && len(r.Messages) > 0:
 		return Case{}, fmt.Errorf("case %s has both context and messages", r.ID)
 	}
-	c := Case{ID: r.ID, Task: r.Task, Source: r.Source, License: r.License, Query: r.Query, Answers: r.Answers}
+	c := Case{
+		ID: r.ID, Task: r.Task, Source: r.Source, License: r.License, Query: r.Query, Answers: r.Answers,
+		Instruction: r.Meta.Instruction, Metric: r.Meta.Metric,
+	}
 	for _, s := range r.Context {
 		c.Texts = append(c.Texts, compressors.Text{Name: s.Name, Language: s.Lang, Content: s.Text})
 	}

@@ -1,0 +1,59 @@
+package eval
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/pith-llm/pith/compressors"
+	"github.com/pith-llm/pith/kernels"
+	"github.com/pith-llm/pith/scoring"
+	"github.com/pith-llm/pith/scoring/gguf"
+	"github.com/pith-llm/pith/scoring/models"
+)
+
+// With the embedded model as reader: an answer that stands in the context is likelier with it than without, and what is
+// compressed to everything is the whole context, whose answers it shares to the last bit.
+func TestAnswers(t *testing.T) {
+	f, err := gguf.Parse(models.Decoder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lm, err := scoring.LoadLM(f, scoring.LMOptions{Tier: kernels.Best()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := writeData(t,
+		`{"id":"1","task":"qa","query":"What is the secret word of the blue house?","context":[{"name":"Houses","text":"The secret word of the blue house is zanzibar.","lang":"en"},{"name":"Weather","text":"It rained all day long.","lang":"en"}],"answers":["The secret word is zanzibar."],"gold_segments":[0],"meta":{"instruction":"Answer the question.","metric":"f1"}}`,
+		`{"id":"2","task":"code","query":"y = 2","context":[{"name":"a.py","text":"quorble = 1","lang":"python"}],"answers":["print(quorble)"],"gold_segments":[0],"meta":{"metric":"edit_similarity / exact_match"}}`)
+	options := AnswerOptions{
+		Data: []string{data}, Scorers: []string{"head"}, Rate: 1, Reader: lm,
+		Compressor: func(s compressors.Scorer) (*compressors.Compressor, error) {
+			return compressors.New(compressors.Options{Scorer: s, CountTokens: func(s string) int { return len(strings.Fields(s)) }, DefaultRate: 1, MinTokens: 1})
+		},
+	}
+	report, err := Answers(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := report.WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`qa +full +1 +1\.000 +-\d\.\d+ +\+0\.000 `,
+		`qa +head +1 +1\.000 +-\d\.\d+ +\+0\.000 +\[\+0\.000, \+0\.000\] +\d+\.\d +\+0\.0 +\[\+0\.0, \+0\.0\] +yes`,
+		`qa +none +1 +0\.000 +-\d\.\d+ +-\d\.\d+ `,
+		`code +none +1 +0\.000 +-\d\.\d+ +-\d\.\d+ `,
+		`all +none +2 `,
+	} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("no line is like %q:\n%s", want, out.String())
+		}
+	}
+	options.Rate = 0
+	if _, err := Answers(t.Context(), options); err == nil {
+		t.Error("a rate of 0 was accepted")
+	}
+}

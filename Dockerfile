@@ -1,3 +1,4 @@
+# Run it with PITH_ACCESS_KEY set to the token that clients must bring: it listens on all addresses.
 # The build is CI's own: go build with cgo (tree-sitter) and a static link, so that the image needs no C library.
 FROM golang:1.26-bookworm AS build
 WORKDIR /src

@@ -117,6 +117,7 @@ type demo struct {
 
 // start brings up the embedded model, unless an API is named, and a proxy on a free loopback port.
 func (c *demoCommand) start(ctx context.Context) (*demo, error) {
+	c.Compression.Deadline = max(c.Compression.Deadline, time.Minute) // to show what is kept, models loaded or not
 	e, err := newEngine(c.Engine, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
@@ -135,7 +136,7 @@ func (c *demoCommand) start(ctx context.Context) (*demo, error) {
 	case key == "":
 		return nil, fmt.Errorf("no key for %s: set OPENAI_API_KEY, or leave --upstream out to ask the embedded model", upstream)
 	}
-	server, err := e.proxy(config.Edge{Mode: proxy.ModeOn.String()}, upstream, slog.New(slog.DiscardHandler), d.observe)
+	server, err := e.proxy(config.Edge{Mode: proxy.ModeOn.String()}, upstream, slog.New(slog.DiscardHandler), d.observe, config.Secrets{})
 	if err != nil {
 		stopModel()
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pith-llm/pith/config"
 	"github.com/pith-llm/pith/scoring"
 )
 
@@ -34,7 +35,7 @@ func BenchmarkPassThrough(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	server, err := e.proxy(command.Edge, upstream.URL, slog.New(slog.DiscardHandler), nil)
+	server, err := e.proxy(command.Edge, upstream.URL, slog.New(slog.DiscardHandler), nil, config.Secrets{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -81,6 +81,7 @@ func parse(ctx context.Context, cli *commands, args, environ []string, std strea
 		kong.Exit(func(int) { printedHelp = true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
+		kong.Bind(config.LoadSecrets(environ)),
 		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 			if value, ok := source.Lookup(flag.Name); ok {
 				return value, nil

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"runtime"
+	"sync/atomic"
 	"time"
 
+	"github.com/pith-llm/pith/compressors"
 	"github.com/pith-llm/pith/config"
 	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/proxy"
@@ -22,7 +25,7 @@ type serveCommand struct {
 // drainTime is how long requests under way may take after a signal to stop.
 const drainTime = 30 * time.Second
 
-func (c *serveCommand) Run(ctx context.Context, std streams) error {
+func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secrets) error {
 	if c.Upstream == "" {
 		return errors.New("no upstream: say with --upstream, PITH_UPSTREAM or the key upstream where requests go, such as http://127.0.0.1:8000, or 'embedded'")
 	}
@@ -36,6 +39,10 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	defer func() { _ = listener.Close() }()
+	if address, ok := listener.Addr().(*net.TCPAddr); secrets.Access == "" && ok && !address.IP.IsLoopback() {
+		return fmt.Errorf("listen: others can reach %s: set PITH_ACCESS_KEY to the token that clients must bring, or listen on 127.0.0.1", c.Listen)
+	}
 	upstream := c.Upstream
 	if upstream == embeddedUpstream {
 		model, err := e.startModelServer(logger)
@@ -45,9 +52,20 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		defer model.stop()
 		upstream = model.url
 	}
-	server, err := e.proxy(c.Edge, upstream, logger, nil)
+	server, err := e.proxy(c.Edge, upstream, logger, nil, secrets)
 	if err != nil {
 		return err
+	}
+	primed := func() error { return nil }
+	if c.Mode != proxy.ModeOff.String() {
+		primed = e.prime(ctx, logger)
+	}
+	if c.Admin != "" {
+		stop, err := serveAdmin(c.Admin, server.Admin(primed), logger)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	logger.Info("listening", "address", listener.Addr().String(), "upstream", upstream, "mode", c.Mode,
 		"scorer", c.Scoring.Scorer, "tier", e.tier.String(), "tiers_here", tierList(kernels.Supported()),
@@ -68,8 +86,53 @@ func keepProcessorFree(settings *config.Scoring) (undo func()) {
 	return func() { runtime.GOMAXPROCS(processors) }
 }
 
+// serveAdmin answers on an address of its own until stop is called.
+func serveAdmin(address string, handler http.Handler, logger *slog.Logger) (stop func(), err error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	logger.Info("admin listening", "address", listener.Addr().String())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		_ = server.Serve(listener) // ends when it is closed
+	}()
+	return func() {
+		_ = server.Close()
+		<-stopped
+	}, nil
+}
+
+// prime loads what scoring needs, so that no request spends its time on that, and returns what tells whether it has.
+func (e *engine) prime(ctx context.Context, logger *slog.Logger) (ready func() error) {
+	var state atomic.Pointer[error]
+	loading := errors.New("the models are being loaded")
+	state.Store(&loading)
+	go func() {
+		scorer, err := e.scorer(e.scorerName())
+		if err == nil {
+			_, err = scorer.Score(ctx, "is it ready?", []compressors.Candidate{{Text: "It is ready."}, {Text: "It is not."}})
+		}
+		if err != nil && ctx.Err() == nil {
+			logger.Warn("models cannot be loaded: requests are forwarded as they are", "error", err)
+		}
+		state.Store(&err)
+	}()
+	return func() error { return *state.Load() }
+}
+
+// scorerName is the scorer that the settings ask for: without time there is none that runs a model.
+func (e *engine) scorerName() string {
+	if e.settings.Compression.Deadline == 0 {
+		return "bm25"
+	}
+	return e.settings.Scoring.Scorer
+}
+
 // proxy returns a server in front of upstream; observe may be nil.
-func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, observe func(proxy.Report)) (*proxy.Server, error) {
+func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, observe func(proxy.Report), secrets config.Secrets) (*proxy.Server, error) {
 	mode, err := proxy.ParseMode(edge.Mode)
 	if err != nil {
 		return nil, fmt.Errorf("mode: %w", err)
@@ -78,7 +141,7 @@ func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, o
 	if err != nil {
 		return nil, fmt.Errorf("documents: %w", err)
 	}
-	compressor, err := e.compressor(e.settings.Scoring.Scorer)
+	compressor, err := e.compressor(e.scorerName())
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +157,12 @@ func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, o
 		ConnectTimeout: edge.ConnectTimeout,
 		HeaderTimeout:  edge.HeaderTimeout,
 		IdleTimeout:    edge.IdleTimeout,
+		TotalTimeout:   edge.TotalTimeout,
+		ClientTimeout:  edge.ClientTimeout,
+		Requests:       edge.Requests,
+		QueueTimeout:   edge.QueueTimeout,
+		Token:          secrets.Access,
+		UpstreamKey:    secrets.Upstream,
 		Logger:         logger,
 		Observe:        observe,
 	})

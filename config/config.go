@@ -20,6 +20,11 @@ type Edge struct {
 	ConnectTimeout time.Duration `default:"10s" help:"Time to connect to the upstream."`
 	HeaderTimeout  time.Duration `default:"10m" help:"Time from the end of the request to the upstream's first byte."`
 	IdleTimeout    time.Duration `default:"5m" help:"Longest silence inside an upstream answer."`
+	TotalTimeout   time.Duration `default:"1h" help:"Longest time from a request's head to the end of its answer."`
+	ClientTimeout  time.Duration `default:"1m" help:"Time for a client to send its head or the next part of a body, or to take the next part of the answer."`
+	Requests       int           `default:"1024" help:"Requests answered at the same time; one more waits for the queue timeout and is then answered 429."`
+	QueueTimeout   time.Duration `default:"1s" help:"Time that a request waits for its turn where too many are under way."`
+	Admin          string        `help:"Address for /livez, /readyz and /metrics, such as 127.0.0.1:8788; none if empty. It asks for no token: keep it to yourself."`
 }
 
 // Compression holds the settings of what is compressed and how far.
@@ -32,7 +37,7 @@ type Compression struct {
 	Tokenizer string        `default:"o200k_base" enum:"o200k_base,cl100k_base" help:"Vocabulary of the upstream model, by which tokens are counted."`
 	FileReads bool          `help:"Also compress what file-reading tools returned, although an edit may quote it."`
 	Verify    bool          `help:"Prove of every output that nothing in it was invented; a violation forwards the original. For debugging: it costs time."`
-	Deadline  time.Duration `default:"30s" help:"Longest compression of one request; past it the original is forwarded."`
+	Deadline  time.Duration `default:"2s" help:"Longest compression of one request; past it the original is forwarded. 0 uses no model: scoring is bm25's."`
 }
 
 // Scoring holds the settings of relevance.

@@ -33,6 +33,27 @@ func Load(path string, environ []string) (*Source, error) {
 	return s, s.readEnvironment(environ)
 }
 
+// Secrets are the keys that only the environment may hold: a file is copied and a flag is seen by everybody.
+type Secrets struct {
+	// Access is the token that clients must bring, from PITH_ACCESS_KEY; Upstream the API key for the upstream, from
+	// PITH_UPSTREAM_KEY.
+	Access, Upstream string
+}
+
+// LoadSecrets reads the keys from environ.
+func LoadSecrets(environ []string) Secrets {
+	var secrets Secrets
+	for _, entry := range environ {
+		switch name, value, _ := strings.Cut(entry, "="); name {
+		case envPrefix + "ACCESS_KEY":
+			secrets.Access = value
+		case envPrefix + "UPSTREAM_KEY":
+			secrets.Upstream = value
+		}
+	}
+	return secrets
+}
+
 // Lookup returns the value of the setting with the given flag name, if the environment or the file has one.
 func (s *Source) Lookup(flag string) (string, bool) {
 	v, ok := s.values[flag]

@@ -117,12 +117,12 @@ func TestTheUpstreamNeverComesFromTheRequest(t *testing.T) {
 	var uri, host string
 	base := upstreamOf(t, func(w http.ResponseWriter, r *http.Request) { uri, host = r.RequestURI, r.Host })
 	for _, target := range []string{"http://evil.example/v1/models?a", "/v1/models?a"} {
-		resp := exchangeRaw(t, base, "GET "+target+" HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+		resp := exchangeRaw(t, base, "GET "+target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if resp.StatusCode != http.StatusOK || uri != "/v1/models?a" || strings.Contains(host, "evil") {
 			t.Errorf("%s: %d, the upstream received %s of %s", target, resp.StatusCode, uri, host)
 		}
 	}
-	resp := exchangeRaw(t, base, "GET //evil.example/x HTTP/1.1\r\nHost: a\r\n\r\n")
+	resp := exchangeRaw(t, base, "GET //evil.example/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if resp.StatusCode != http.StatusOK || uri != "//evil.example/x" {
 		t.Errorf("%d, the upstream received %s", resp.StatusCode, uri)
 	}
@@ -156,10 +156,10 @@ func TestOlderAndRarerClients(t *testing.T) {
 	for name, c := range map[string]struct{ raw, want string }{
 		"HTTP/1.0":                  {"GET /a HTTP/1.0\r\n\r\n", "/a "},
 		"HTTP/1.0 with a body":      {"POST " + chatPath + " HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}", chatPath + " {}"},
-		"an offer of HTTP/2":        {"GET /b HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", "/b "},
-		"expectations":              {"POST /c HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", "/c hi"},
-		"expectations of a chat":    {"POST " + chatPath + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}", chatPath + " {}"},
-		"two requests in one piece": {"GET /d HTTP/1.1\r\nHost: a\r\n\r\nGET /e HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "/d /e "},
+		"an offer of HTTP/2":        {"GET /b HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", "/b "},
+		"expectations":              {"POST /c HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", "/c hi"},
+		"expectations of a chat":    {"POST " + chatPath + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}", chatPath + " {}"},
+		"two requests in one piece": {"GET /d HTTP/1.1\r\nHost: localhost\r\n\r\nGET /e HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "/d /e "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
@@ -201,7 +201,7 @@ func TestAnEarlyAnswerEndsAnUpload(t *testing.T) {
 		fmt.Fprint(w, "full")
 	})
 	for _, framing := range []string{"Content-Length: 1000000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"} {
-		resp := exchangeRaw(t, base, "PUT /v1/files/a HTTP/1.1\r\nHost: a\r\n"+framing)
+		resp := exchangeRaw(t, base, "PUT /v1/files/a HTTP/1.1\r\nHost: localhost\r\n"+framing)
 		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "full" || resp.StatusCode != http.StatusInsufficientStorage {
 			t.Errorf("%d %q %v", resp.StatusCode, body, err)
 		}
@@ -210,7 +210,7 @@ func TestAnEarlyAnswerEndsAnUpload(t *testing.T) {
 
 func TestUpgradesAreRefusedClearly(t *testing.T) {
 	base := upstreamOf(t, func(http.ResponseWriter, *http.Request) { t.Error("the upstream was asked") })
-	resp := exchangeRaw(t, base, "GET /v1/responses HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	resp := exchangeRaw(t, base, "GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusUpgradeRequired || !strings.Contains(string(body), "upgrade_not_supported") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
@@ -254,7 +254,7 @@ func TestABodyThatBreaksOffNeverLooksWhole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprint(conn, "POST "+path+" HTTP/1.1\r\nHost: a\r\n"+framing)
+			fmt.Fprint(conn, "POST "+path+" HTTP/1.1\r\nHost: localhost\r\n"+framing)
 			_ = conn.(*net.TCPConn).CloseWrite()
 			_, _ = io.ReadAll(conn)
 			_ = conn.Close()

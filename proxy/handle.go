@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,10 @@ type request struct {
 	life   context.Context //nolint:containedctx // ends when the client leaves, the request ends or the server stops
 	finish context.CancelFunc
 
+	open    *exchange // that nothing else closes yet
+	entered bool      // holds one of the server's places
+	ownKey  bool      // the client's API key is pith's token
+
 	dialect  dialect // of the body that was looked at, dialectNone if none is
 	report   Report
 	edited   bool
@@ -43,18 +48,27 @@ type request struct {
 
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	r := &request{server: s, ctx: ctx, id: newID(), started: time.Now(), path: string(ctx.Path()), method: string(ctx.Method())}
-	r.life, r.finish = context.WithCancel(s.base)
+	r.life, r.finish = context.WithTimeout(s.base, s.options.TotalTimeout)
+	r.dialect = dialectOf(r.method, r.path)
 	ctx.Response.Header.Set("X-Pith-Request-Id", r.id)
+	defer func() {
+		if recover() != nil { // what it says may quote the request
+			if r.open != nil {
+				r.open.Close()
+			}
+			ctx.Response.SetConnectionClose()
+			r.fail(apiError{status: fasthttp.StatusInternalServerError, kind: "api_error", code: "internal_error", message: "this proxy failed"})
+		}
+	}()
 	switch {
+	case !r.admit():
 	case strings.EqualFold(string(headerValue(&ctx.Request.Header, "Upgrade")), "websocket"):
 		// Other upgrades are offers, which a server may pass over. Clients that open a WebSocket first fall back to HTTP at once on this answer, and retry for seconds on others.
 		r.fail(invalidRequest(fasthttp.StatusUpgradeRequired, "upgrade_not_supported", "", "protocol upgrades are not supported: use plain HTTP"))
+	case r.dialect != dialectNone:
+		r.handlePrompt()
 	default:
-		if r.dialect = dialectOf(r.method, r.path); r.dialect != dialectNone {
-			r.handlePrompt()
-		} else {
-			r.handleOther()
-		}
+		r.handleOther()
 	}
 }
 
@@ -80,15 +94,26 @@ func (r *request) handlePrompt() {
 	r.watch()
 
 	out := shortened{body: body, report: Report{Mode: policy.mode, Skip: SkipOff}}
-	switch encoding := headerValue(&r.ctx.Request.Header, "Content-Encoding"); {
-	case policy.mode == ModeOff || r.server.options.Compressor == nil:
-	case len(encoding) > 0 && !strings.EqualFold(string(encoding), "identity"):
-		out.report.Skip = SkipEncoded
-	default:
-		out = r.server.shorten(r.life, r.dialect, body, policy)
+	if policy.mode != ModeOff && r.server.options.Compressor != nil {
+		plain, err := decodeBody(body, contentEncodings(&r.ctx.Request.Header), r.server.options.MaxBody)
+		switch {
+		case errors.Is(err, errUnknownEncoding):
+			out.report.Skip = SkipEncoded
+		case errors.Is(err, errBodyTooLarge):
+			_ = r.tooLarge()
+			return
+		case err != nil:
+			r.fail(invalidRequest(fasthttp.StatusBadRequest, "corrupt_body", "", "the request's body is not what its Content-Encoding says"))
+			return
+		default:
+			out = r.server.shorten(r.life, r.dialect, plain, policy)
+			if !out.edited {
+				out.body = body // as it came, encoded or not
+			}
+		}
 	}
 	if policy.mode == ModeObserve {
-		out.body, r.edited = body, false
+		out.body, out.edited, r.edited = body, false, false
 	} else {
 		r.edited = out.edited
 	}
@@ -96,7 +121,7 @@ func (r *request) handlePrompt() {
 	r.overhead = time.Since(read)
 	r.report.Overhead = r.overhead
 
-	x, err := r.send(requestBody{bytes: out.body})
+	x, err := r.send(requestBody{bytes: out.body, decoded: r.edited})
 	if err == nil && r.edited && refuses(x.response.StatusCode()) {
 		x.Close()
 		x, err = r.send(requestBody{bytes: body})
@@ -132,7 +157,7 @@ func refuses(status int) bool {
 
 // handleOther forwards a request as it is, streaming its body.
 func (r *request) handleOther() {
-	stream := r.ctx.RequestBodyStream()
+	stream := r.bodyStream()
 	length := r.ctx.Request.Header.ContentLength()
 	var body requestBody
 	switch {
@@ -162,11 +187,39 @@ func (r *request) watch() {
 	}
 }
 
+// bodyStream is the client's body, each part of which must come in time; nil if there is none.
+func (r *request) bodyStream() io.Reader {
+	stream := r.ctx.RequestBodyStream()
+	if stream == nil {
+		return nil
+	}
+	return &patientReader{stream: stream, conn: r.ctx.Conn(), patience: r.server.options.ClientTimeout, life: r.life}
+}
+
+// patientReader bounds the wait for each part of a body, and not that for all of it.
+type patientReader struct {
+	stream   io.Reader
+	conn     net.Conn
+	patience time.Duration
+	life     context.Context //nolint:containedctx // the request's
+}
+
+// Read reads a part of the body.
+func (p *patientReader) Read(b []byte) (int, error) {
+	if err := p.life.Err(); err != nil {
+		return 0, err
+	}
+	if err := p.conn.SetReadDeadline(time.Now().Add(p.patience)); err != nil {
+		return 0, err
+	}
+	return p.stream.Read(b)
+}
+
 // readBody reads the whole body within the limit. On an error the answer is written.
 func (r *request) readBody() ([]byte, error) {
 	limit := r.server.options.MaxBody
 	length := r.ctx.Request.Header.ContentLength()
-	stream := r.ctx.RequestBodyStream()
+	stream := r.bodyStream()
 	if stream == nil || length == 0 {
 		return []byte{}, nil
 	}
@@ -233,13 +286,19 @@ func (r *request) send(body requestBody) (*exchange, error) {
 	head.SetHost(r.server.up.host)
 	named := connectionOptions(headerValue(&r.ctx.Request.Header, "Connection"))
 	for key, value := range r.ctx.Request.Header.All() {
-		if !isOwn(key) && !isHop(key, named) {
+		switch {
+		case isOwn(key) || isHop(key, named):
+		case r.ownKey && isCredential(key) && r.isToken(credential(value)):
+		case body.decoded && strings.EqualFold(string(key), "Content-Encoding"):
+		default:
 			head.AddBytesKV(key, value)
 		}
 	}
+	r.setCredential(head)
 	waiting := time.Now()
 	x, err := r.server.up.do(r.life, head, body)
 	r.waited += time.Since(waiting)
+	r.open = x
 	return x, err
 }
 
@@ -277,6 +336,7 @@ func headerValue(h *fasthttp.RequestHeader, name string) []byte {
 
 // relay passes an answer on. Its body is written after the handler has returned.
 func (r *request) relay(x *exchange) {
+	r.open = nil
 	response := &r.ctx.Response
 	from := &x.response.Header
 	response.SetStatusCode(from.StatusCode())
@@ -304,7 +364,10 @@ func (r *request) relay(x *exchange) {
 		return
 	}
 	response.ImmediateHeaderFlush = true
-	body := &relayed{x: x, length: length, r: r, status: from.StatusCode(), conn: r.ctx.Conn()}
+	body := &relayed{
+		x: x, length: length, r: r, status: from.StatusCode(), conn: r.ctx.Conn(), patience: r.server.options.ClientTimeout,
+		events: bytes.HasPrefix(from.ContentType(), []byte("text/event-stream")),
+	}
 	response.SetBodyStream(body, length)
 }
 
@@ -323,7 +386,7 @@ func (r *request) setHeaders() {
 // fail answers with an error of our own.
 func (r *request) fail(e apiError) {
 	r.setHeaders()
-	e.write(&r.ctx.Response)
+	e.writeAs(&r.ctx.Response, r.anthropic(), r.id)
 	r.done(e.status, len(r.ctx.Response.Body()), errors.New(e.code))
 }
 
@@ -333,15 +396,22 @@ func (r *request) failUpstream(err error) {
 	if !ok {
 		failed = &failure{fasthttp.StatusBadGateway, "upstream_broken", err}
 	}
+	if errors.Is(r.life.Err(), context.DeadlineExceeded) {
+		failed = &failure{fasthttp.StatusGatewayTimeout, "request_timeout", err}
+	}
 	message := "the upstream broke the connection"
 	switch failed.code {
 	case "upstream_unreachable":
 		message = "the upstream cannot be reached"
+	case "upstream_connect_timeout":
+		message = "the upstream could not be connected to in time"
+	case "request_timeout":
+		message = "the request took longer than requests may"
 	case "upstream_timeout":
 		message = "the upstream did not answer in time"
 	}
 	r.setHeaders()
-	upstreamFailed(failed.status, failed.code, message).write(&r.ctx.Response)
+	upstreamFailed(failed.status, failed.code, message).writeAs(&r.ctx.Response, r.anthropic(), r.id)
 	if r.ctx.RequestBodyStream() != nil && r.dialect == dialectNone {
 		r.ctx.Response.SetConnectionClose() // part of its body may be unread
 	}
@@ -350,8 +420,12 @@ func (r *request) failUpstream(err error) {
 
 // done ends the request and writes its line.
 func (r *request) done(status, size int, err error) {
-	gone := r.life.Err() != nil
+	gone := errors.Is(r.life.Err(), context.Canceled)
 	r.finish()
+	if r.entered {
+		r.server.leave()
+	}
+	r.server.metrics.done(r, status, size, err, gone)
 	fields := []slog.Attr{
 		slog.String("id", r.id),
 		slog.String("method", r.method),
@@ -402,14 +476,17 @@ func errorClass(err error) string {
 
 // relayed is an answer's body on its way to the client.
 type relayed struct {
-	x      *exchange
-	r      *request
-	conn   io.Writer
-	status int
-	length int // -1 if unknown: the body is then chunked
-	sent   int
-	err    error
-	once   sync.Once
+	x        *exchange
+	r        *request
+	conn     net.Conn
+	status   int
+	events   bool          // the body is an event stream
+	end      terminalEvent // of it
+	patience time.Duration // for the client to take a part
+	length   int           // -1 if unknown: the body is then chunked
+	sent     int
+	err      error
+	once     sync.Once
 }
 
 var errRelay = errors.New("stream_broken")
@@ -432,21 +509,31 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 	for {
 		n, err := b.x.Read(buffer)
 		if n > 0 {
+			if b.events {
+				b.end.see(buffer[:n])
+			}
+			_ = b.conn.SetWriteDeadline(time.Now().Add(b.patience))
 			written, writeErr := w.Write(buffer[:n])
 			b.sent += written
 			if writeErr != nil {
-				b.err = errRelay
-				return int64(b.sent), writeErr
+				return int64(b.sent), b.broke(writeErr)
 			}
 		}
 		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return int64(b.sent), nil
 		}
 		if err != nil {
-			b.err = errRelay
-			return int64(b.sent), err
+			return int64(b.sent), b.broke(err)
 		}
 	}
+}
+
+// broke ends an answer before its time and returns err. A client that has seen the last event and leaves has its answer.
+func (b *relayed) broke(err error) error {
+	if !b.end.seen || !errors.Is(b.r.life.Err(), context.Canceled) {
+		b.err = errRelay
+	}
+	return err
 }
 
 // Close ends the request.

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -41,11 +42,20 @@ type Options struct {
 	// Documents says where prompts hold documents, for templates that are not known.
 	Documents []DocumentRule
 	// Deadline bounds the compression of one request; past it the turns that are left are forwarded as they are.
-	// 30 s if 0.
+	// 2 s if 0.
 	Deadline time.Duration
 	// Concurrency bounds the turns that are compressed at the same time; others wait, within the deadline. The number
 	// of CPUs if 0.
 	Concurrency int
+	// Requests bounds the requests that are answered at the same time; 1,024 if 0. One more waits up to QueueTimeout, 1 s
+	// if 0, and is then answered 429.
+	Requests     int
+	QueueTimeout time.Duration
+	// Token, if set, must come with every request, as X-Pith-Token or as the API key; without it a server on a loopback
+	// address answers only requests whose Host is a loopback name.
+	Token string
+	// UpstreamKey is the API key that goes up where the client sent none, or the token in its place.
+	UpstreamKey string
 	// Remembered bounds the memory for outcomes of turns, in bytes; 64 MiB if 0.
 	Remembered int
 	// MaxBody is the largest body of a chat completion, in bytes; a larger one is answered 413. 64 MiB if 0. Bodies
@@ -57,6 +67,11 @@ type Options struct {
 	HeaderTimeout time.Duration
 	// IdleTimeout bounds a silence inside an answer; 5 min if 0.
 	IdleTimeout time.Duration
+	// TotalTimeout bounds a request from its head to the end of its answer; 1 h if 0.
+	TotalTimeout time.Duration
+	// ClientTimeout bounds how long a client may take for the head of a request, for the next part of its body and to
+	// take the next part of the answer; 1 min if 0.
+	ClientTimeout time.Duration
 	// KeepAlive is how long an unused connection to the upstream is kept. It must be shorter than the upstream keeps
 	// it, since a request on a connection that the upstream is closing cannot be repeated. 4 s if 0: common servers
 	// close after 5.
@@ -97,11 +112,15 @@ func (o Options) Validate() error {
 	}{
 		{"Deadline", int64(o.Deadline)},
 		{"Concurrency", int64(o.Concurrency)},
+		{"Requests", int64(o.Requests)},
+		{"QueueTimeout", int64(o.QueueTimeout)},
 		{"Remembered", int64(o.Remembered)},
 		{"MaxBody", int64(o.MaxBody)},
 		{"ConnectTimeout", int64(o.ConnectTimeout)},
 		{"HeaderTimeout", int64(o.HeaderTimeout)},
 		{"IdleTimeout", int64(o.IdleTimeout)},
+		{"TotalTimeout", int64(o.TotalTimeout)},
+		{"ClientTimeout", int64(o.ClientTimeout)},
 		{"KeepAlive", int64(o.KeepAlive)},
 	} {
 		if number.value < 0 {
@@ -113,13 +132,17 @@ func (o Options) Validate() error {
 
 // filled returns the options with their defaults.
 func (o Options) filled() Options {
-	fill(&o.Deadline, 30*time.Second)
+	fill(&o.Deadline, 2*time.Second)
 	fill(&o.Concurrency, runtime.GOMAXPROCS(0))
+	fill(&o.Requests, 1024)
+	fill(&o.QueueTimeout, time.Second)
 	fill(&o.Remembered, 64<<20)
 	fill(&o.MaxBody, 64<<20)
 	fill(&o.ConnectTimeout, 10*time.Second)
 	fill(&o.HeaderTimeout, 10*time.Minute)
 	fill(&o.IdleTimeout, 5*time.Minute)
+	fill(&o.TotalTimeout, time.Hour)
+	fill(&o.ClientTimeout, time.Minute)
 	fill(&o.KeepAlive, 4*time.Second)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -148,8 +171,12 @@ type Server struct {
 	up      *upstream
 	memo    *memo
 	tokens  tokenCounter
-	slots   chan struct{}
+	metrics *metrics
+	slots   chan struct{} // for compressions
+	places  chan struct{} // for requests
 	http    *fasthttp.Server
+	// loopback says that only this machine can connect.
+	loopback atomic.Bool
 	// base ends when Shutdown stops waiting: whatever is under way ends with it.
 	base context.Context //nolint:containedctx // the life of the server, under which requests run
 	end  context.CancelFunc
@@ -165,10 +192,12 @@ func NewServer(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, up: up, tokens: tokenCounter{of: o.CountTokens}, slots: make(chan struct{}, o.Concurrency)}
+	s := &Server{options: o, up: up, tokens: tokenCounter{of: o.CountTokens}, slots: make(chan struct{}, o.Concurrency), places: make(chan struct{}, o.Requests)}
 	s.memo = newMemo(o.Remembered, o.Deadline, s.compress)
 	s.base, s.end = context.WithCancel(context.Background())
 	s.http = newHTTPServer(s.handle)
+	s.http.ReadTimeout = o.ClientTimeout // each part of a body has its own
+	s.metrics = newMetrics(s)
 	return s, nil
 }
 
@@ -217,6 +246,8 @@ func badRequest(ctx *fasthttp.RequestCtx, err error) {
 
 // Serve answers the connections of l until Shutdown or an error of l.
 func (s *Server) Serve(l net.Listener) error {
+	address, ok := l.Addr().(*net.TCPAddr)
+	s.loopback.Store(ok && address.IP.IsLoopback())
 	return s.http.Serve(watchedListener{l})
 }
 

@@ -17,10 +17,16 @@ import (
 // upstreamOf serves a handler as the upstream of a new proxy and returns the proxy's base URL.
 func upstreamOf(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
+	return upstreamWith(t, Options{Compressor: realCompressor(t)}, handler)
+}
+
+// upstreamWith is upstreamOf with other options.
+func upstreamWith(t *testing.T, o Options, handler http.HandlerFunc) string {
+	t.Helper()
 	up := httptest.NewServer(handler)
 	t.Cleanup(up.Close)
-	base := startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t)})
-	return base
+	o.Upstream = up.URL
+	return startProxy(t, o)
 }
 
 // do sends a request that must be answered.

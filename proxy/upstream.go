@@ -135,6 +135,8 @@ func wire(conn net.Conn) *countingConn {
 // requestBody is what goes up: bytes that can be sent again, or a stream that cannot.
 type requestBody struct {
 	bytes []byte
+	// decoded says that bytes no longer have the encodings that the client's head names.
+	decoded bool
 	// stream is read to its end; length is its size, -1 if unknown. interrupt makes a Read in progress return.
 	stream    io.Reader
 	length    int
@@ -185,6 +187,9 @@ func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body r
 		conn, err = u.pool.AcquireConn(u.connect, false)
 	}
 	if err != nil {
+		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+			return nil, false, &failure{fasthttp.StatusGatewayTimeout, "upstream_connect_timeout", err}
+		}
 		return nil, false, &failure{fasthttp.StatusBadGateway, "upstream_unreachable", err}
 	}
 	pooled, before := !conn.LastUseTime().IsZero(), written(conn.Conn())

@@ -1,0 +1,151 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/valyala/fasthttp"
+)
+
+// outcome of a request, as a label.
+type requestOutcome uint8
+
+const (
+	outcomeAnswered requestOutcome = iota // by the upstream, whatever its status, in full
+	outcomeRefused                        // by pith: not let in, or not understood
+	outcomeFailed                         // the upstream gave no answer
+	outcomeBroken                         // the answer ended before its time
+	outcomeGone                           // the client left first
+)
+
+// String returns the label.
+func (o requestOutcome) String() string {
+	return [...]string{"answered", "refused", "upstream_failed", "broken", "client_gone"}[o]
+}
+
+// metrics are the counters of one server, in a registry of their own.
+type metrics struct {
+	registry *prometheus.Registry
+
+	requests  *prometheus.CounterVec
+	turns     *prometheus.CounterVec
+	skips     *prometheus.CounterVec
+	replays   prometheus.Counter
+	tokensIn  prometheus.Counter
+	tokensOut prometheus.Counter
+	sent      prometheus.Counter
+	duration  *prometheus.HistogramVec
+	overhead  prometheus.Histogram
+	wait      prometheus.Histogram
+	stages    *prometheus.HistogramVec
+}
+
+// seconds are the bounds of all histograms: 100 us to 100 s, three a decade.
+var seconds = []float64{1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100}
+
+func newMetrics(s *Server) *metrics {
+	counter := func(name, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name, Help: help} }
+	histogram := func(name, help string) prometheus.HistogramOpts {
+		return prometheus.HistogramOpts{Name: name, Help: help, Buckets: seconds}
+	}
+	m := &metrics{
+		registry:  prometheus.NewRegistry(),
+		requests:  prometheus.NewCounterVec(counter("pith_requests_total", "Requests by the dialect of their body and by what became of them."), []string{"dialect", "outcome"}),
+		turns:     prometheus.NewCounterVec(counter("pith_turns_total", "Turns with texts to shorten: compressed now, remembered, or failed open."), []string{"outcome"}),
+		skips:     prometheus.NewCounterVec(counter("pith_skips_total", "Requests whose texts were not looked at, by reason."), []string{"reason"}),
+		replays:   prometheus.NewCounter(counter("pith_replays_total", "Original requests sent after the upstream had refused the shortened one.")),
+		tokensIn:  prometheus.NewCounter(counter("pith_tokens_in_total", "Tokens of the texts of requests as they came.")),
+		tokensOut: prometheus.NewCounter(counter("pith_tokens_out_total", "Tokens of the texts of requests as they were forwarded.")),
+		sent:      prometheus.NewCounter(counter("pith_sent_bytes_total", "Bytes of answers' bodies sent to clients.")),
+		duration:  prometheus.NewHistogramVec(histogram("pith_request_duration_seconds", "Time from a request's head to the end of its answer."), []string{"dialect"}),
+		overhead:  prometheus.NewHistogram(histogram("pith_overhead_seconds", "Time from the last byte of a request with texts to the first byte of the upstream's.")),
+		wait:      prometheus.NewHistogram(histogram("pith_upstream_wait_seconds", "Time until the upstream began its answer, connecting included.")),
+		stages:    prometheus.NewHistogramVec(histogram("pith_stage_duration_seconds", "Time in the stages of compression, less what was remembered."), []string{"stage"}),
+	}
+	gauge := func(name, help string, value func() int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+	}
+	m.registry.MustRegister(m.requests, m.turns, m.skips, m.replays, m.tokensIn, m.tokensOut, m.sent, m.duration, m.overhead, m.wait, m.stages,
+		gauge("pith_in_flight_requests", "Requests under way.", func() int { return len(s.places) }),
+		gauge("pith_in_flight_compressions", "Turns that are compressed at this moment.", func() int { return len(s.slots) }),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// done counts a request that has ended.
+func (m *metrics) done(r *request, status, size int, err error, gone bool) {
+	outcome := outcomeAnswered
+	switch _, failed := errors.AsType[*failure](err); {
+	case err == nil:
+	case gone:
+		outcome = outcomeGone
+	case failed:
+		outcome = outcomeFailed
+	case errors.Is(err, errRelay):
+		outcome = outcomeBroken
+	case status >= fasthttp.StatusBadRequest:
+		outcome = outcomeRefused
+	}
+	m.requests.WithLabelValues(r.dialect.String(), outcome.String()).Inc()
+	m.duration.WithLabelValues(r.dialect.String()).Observe(time.Since(r.started).Seconds())
+	m.sent.Add(float64(size))
+	if r.waited > 0 {
+		m.wait.Observe(r.waited.Seconds())
+	}
+	if r.dialect == dialectNone || outcome == outcomeRefused {
+		return
+	}
+	m.overhead.Observe(r.overhead.Seconds())
+	if r.report.Skip != NotSkipped {
+		m.skips.WithLabelValues(r.report.Skip.String()).Inc()
+	}
+	if r.report.Replayed {
+		m.replays.Inc()
+	}
+	m.tokensIn.Add(float64(r.report.TokensIn))
+	m.tokensOut.Add(float64(r.report.TokensOut))
+	for _, turn := range r.report.Turns {
+		switch {
+		case turn.Err != nil:
+			m.turns.WithLabelValues("failed").Inc()
+		case turn.Cached:
+			m.turns.WithLabelValues("remembered").Inc()
+		default:
+			m.turns.WithLabelValues("compressed").Inc()
+		}
+	}
+	for _, stage := range r.report.Stages {
+		m.stages.WithLabelValues(stage.Name).Observe(stage.Duration.Seconds())
+	}
+}
+
+// Admin answers /livez, /readyz and /metrics, for a listener of its own: nothing of it is meant for clients. ready says
+// why the process is not ready yet, nil once it is.
+func (s *Server) Admin(ready func() error) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		err := s.base.Err()
+		if err == nil {
+			err = ready()
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A page in a browser must not read this through a name that was made to resolve to this machine.
+		if address, ok := r.Context().Value(http.LocalAddrContextKey).(interface{ String() string }); ok && isLoopbackHost(address.String()) && !isLoopbackHost(r.Host) {
+			http.Error(w, "the Host header does not name this machine", http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}

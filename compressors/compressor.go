@@ -47,9 +47,9 @@ func (o Options) Validate() error {
 	case !(o.DefaultRate > 0 && o.DefaultRate <= 1):
 		return fmt.Errorf("DefaultRate is %v: it must lie above 0 and up to 1", o.DefaultRate)
 	case !(o.Threshold >= 0 && o.Threshold <= 1):
-		return fmt.Errorf("Threshold is %v: it must lie from 0 to 1", o.Threshold)
+		return fmt.Errorf("the option Threshold is %v: it must lie from 0 to 1", o.Threshold)
 	case !(o.Floor >= 0 && o.Floor <= o.DefaultRate):
-		return fmt.Errorf("Floor is %v: it must lie from 0 to DefaultRate, %v", o.Floor, o.DefaultRate)
+		return fmt.Errorf("the option Floor is %v: it must lie from 0 to DefaultRate, %v", o.Floor, o.DefaultRate)
 	case o.Segmenter != nil && o.MaxSegmentTokens != 0:
 		return errors.New("MaxSegmentTokens is set together with Segmenter: it is an option of the default one")
 	}

@@ -119,7 +119,7 @@ func (o FitOptions) decoder(cheap []boostRow, read []readRow) (scoring.Boost, fl
 	}
 	o.Boost.Trees = (o.Boost.Trees + 2) / 3 // seven features
 	b := o.trees(rows, scoring.DecoderFeatures)
-	carry := 0.0
+	var carry float64
 	b.Bias, b.Scale, carry = calibrate(rows, func(r boostRow) float64 { return b.Sum(scoring.DecoderFeatures[0], r.values) })
 	return b, carry
 }

@@ -3,6 +3,7 @@ package scoring
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/pith-llm/pith/cache"
 	"github.com/pith-llm/pith/kernels"
@@ -124,7 +125,7 @@ func (c *call) encodings(ctx context.Context, encoder *Encoder) (segments []enco
 	for i := range c.segments {
 		texts = append(texts, c.segments[i].document())
 	}
-	keys := append(c.keys[:len(c.keys):len(c.keys)], cache.NewKey("document").Text("text", c.query.short).Sum())
+	keys := append(slices.Clip(c.keys), cache.NewKey("document").Text("text", c.query.short).Sum())
 	all, err := c.encode(ctx, encoder, append(texts, c.query.short), keys)
 	if err != nil {
 		return nil, encoding{}, err

@@ -2,6 +2,7 @@ package scoring
 
 import (
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -105,10 +106,9 @@ func newMentions(q query) *mentions {
 		}
 	}
 	if q.code {
-		names := identifiers(nil, q.short)
-		for i := len(names) - 1; i >= 0; i-- {
-			if len(names[i]) >= 3 && !keywords[names[i]] {
-				add(names[i])
+		for _, name := range slices.Backward(identifiers(q.short)) {
+			if len(name) >= 3 && !keywords[name] {
+				add(name)
 			}
 		}
 		return m
@@ -139,7 +139,7 @@ func newMentions(q query) *mentions {
 	for word := range strings.FieldsFuncSeq(text, isMentionBreak) {
 		call := strings.HasSuffix(word, "()")
 		word = strings.Trim(word, ".:-/()")
-		if word == "" || !(call || isSpelled(word)) {
+		if word == "" || !call && !isSpelled(word) {
 			continue
 		}
 		add(word)
@@ -151,7 +151,7 @@ func newMentions(q query) *mentions {
 }
 
 func isMentionBreak(r rune) bool {
-	return !(isWordRune(r) || r == '.' || r == '/' || r == ':' || r == '-' || r == '(' || r == ')')
+	return !isWordRune(r) && !strings.ContainsRune("./:-()", r)
 }
 
 // isSpelled tells a word that is no word of a sentence: with an inner capital, an underscore, an inner full stop, slash or

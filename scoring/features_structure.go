@@ -102,7 +102,7 @@ func (c *call) uses(rows []row, best []int, defined [][]string) {
 		for _, name := range defined[b] {
 			own[name] = true
 		}
-		for _, name := range identifiers(nil, c.segments[b].Text) {
+		for _, name := range identifiers(c.segments[b].Text) {
 			if n := definers[name]; n > 0 && !own[name] {
 				used[name] = max(used[name], 1/(1+float64(place)/4)/math.Sqrt(float64(n)))
 			}
@@ -113,7 +113,7 @@ func (c *call) uses(rows []row, best []int, defined [][]string) {
 		lines := strings.Split(strings.TrimRight(c.query.short, "\n"), "\n")
 		for i, line := range lines {
 			near := 1 / (1 + float64(len(lines)-1-i)/4)
-			for _, name := range identifiers(nil, line) {
+			for _, name := range identifiers(line) {
 				if n := definers[name]; n > 0 && !keywords[name] {
 					asked[name] = max(asked[name], near/math.Sqrt(float64(n)))
 				}
@@ -176,7 +176,7 @@ func (c *call) imports(rows []row, now current, defined [][]string) {
 		}
 		folder = path.Dir(s.TextName)
 		for _, name := range s.Imports {
-			for _, part := range identifiers(nil, name) {
+			for _, part := range identifiers(name) {
 				imported[part] = true
 			}
 		}
@@ -188,7 +188,7 @@ func (c *call) imports(rows []row, now current, defined [][]string) {
 			if s.Form == FormImport || isImportLine(line) {
 				into = imported
 			}
-			for _, name := range identifiers(nil, line) {
+			for _, name := range identifiers(line) {
 				into[name] = true
 			}
 		}
@@ -256,7 +256,7 @@ func definitions(s *Segment) []string {
 		if trimmed == "" || len(line)-len(trimmed) > 4 {
 			continue
 		}
-		words := identifiers(nil, trimmed[:min(len(trimmed), 120)])
+		words := identifiers(trimmed[:min(len(trimmed), 120)])
 		for i, word := range words {
 			if definers[word] && i+1 < len(words) {
 				for _, next := range words[i+1:] {
@@ -301,9 +301,10 @@ func wordSet(list string) map[string]bool {
 	return set
 }
 
-// identifiers appends the identifiers of text in order, as they are spelled: runs of letters, digits and underscores that
+// identifiers returns the identifiers of text in order, as they are spelled: runs of letters, digits and underscores that
 // do not start with a digit.
-func identifiers(dst []string, text string) []string {
+func identifiers(text string) []string {
+	var found []string
 	start := -1
 	for i := 0; i <= len(text); i++ {
 		var b byte
@@ -314,8 +315,8 @@ func identifiers(dst []string, text string) []string {
 		switch {
 		case start < 0 && letter:
 			start = i
-		case start >= 0 && !letter && !(b >= '0' && b <= '9'):
-			dst = append(dst, text[start:i])
+		case start >= 0 && !letter && (b < '0' || b > '9'):
+			found = append(found, text[start:i])
 			start = -1
 		case start < 0 && b >= '0' && b <= '9':
 			for i+1 < len(text) && (text[i+1] >= '0' && text[i+1] <= '9' || text[i+1] >= 'a' && text[i+1] <= 'z' || text[i+1] >= 'A' && text[i+1] <= 'Z' || text[i+1] == '_') {
@@ -323,5 +324,5 @@ func identifiers(dst []string, text string) []string {
 			}
 		}
 	}
-	return dst
+	return found
 }

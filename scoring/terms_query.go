@@ -63,10 +63,9 @@ func focus(text string) string {
 	for line := range strings.Lines(text) {
 		word, rest, found := strings.Cut(strings.TrimSpace(strings.TrimLeft(line, "#* ")), ":")
 		if found && labels[strings.ToLower(strings.TrimRight(word, "* "))] {
-			if at = end; strings.Trim(rest, "* ") == "" {
+			at = end + strings.IndexByte(line, ':') + 1
+			if strings.Trim(rest, "* ") == "" {
 				at = end + len(line)
-			} else {
-				at = end + strings.IndexByte(line, ':') + 1
 			}
 		}
 		end += len(line)

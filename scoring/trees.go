@@ -100,7 +100,7 @@ func (p *treeParser) node(depth int) error {
 		return err
 	}
 	if word := p.next(); word != ":" {
-		return fmt.Errorf("%q in place of :", word)
+		return fmt.Errorf("%q in place of a colon", word)
 	}
 	n.High = len(p.tree.Nodes)
 	p.tree.Nodes[at] = n

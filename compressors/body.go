@@ -161,3 +161,8 @@ func (c *cutter) blockIn(first, end, limit int, kind SegmentKind, name string, p
 
 // maxOpeningLines is the most lines of a statement before its block.
 const maxOpeningLines = 8
+
+// goesOn reports whether a line goes on with the statement before it, or closes it.
+func goesOn(line string) bool {
+	return strings.ContainsRune("}])", rune(line[0])) || hasAnyPrefix(line, "else", "elif", "except", "finally", "catch", ".", "&&", "||", "and ", "or ", "end", "?", ":")
+}

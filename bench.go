@@ -15,6 +15,7 @@ import (
 
 type benchCommand struct {
 	Score benchScoreCommand `cmd:"" help:"Measure how fast this machine scores with the embedded models."`
+	Proxy benchProxyCommand `cmd:"" help:"Measure what the proxy adds to requests."`
 }
 
 type benchScoreCommand struct {

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/pith-llm/pith/eval/proxybench"
+)
+
+type benchProxyCommand struct {
+	Duration time.Duration `default:"5s" help:"How long each load lasts."`
+	Compress bool          `help:"Also measure with compression on: cold, a new question over known text, and repeated bodies."`
+	JSON     bool          `name:"json" help:"Print JSON with every sample."`
+	Quiet    bool          `help:"No progress on standard error."`
+}
+
+// Help says what is compared.
+func (benchProxyCommand) Help() string {
+	return "The same load goes to a mock upstream in this process, directly and through a 'pith serve' of its own process on this machine."
+}
+
+func (c *benchProxyCommand) Run(ctx context.Context, std streams) error {
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	text, err := demoText()
+	if err != nil {
+		return err
+	}
+	options := proxybench.Options{Binary: binary, Text: text, Duration: c.Duration, Compress: c.Compress}
+	if !c.Quiet {
+		options.Progress = std.stderr
+	}
+	report, err := proxybench.Run(ctx, options)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON("-", std.stdout, report)
+	}
+	return report.WriteText(std.stdout)
+}

@@ -22,7 +22,7 @@ type RunOptions struct {
 	Data []string
 	// Scorers are names: of a baseline (see Baselines), or for Scorer. The others are compared with the first.
 	Scorers []string
-	// Rates are the shares of tokens to keep, above 0 and up to 1.
+	// Rates are the shares of tokens to keep, above 0 and up to 1; 0 leaves it to the compressor's policy.
 	Rates []float64
 	// Limit is how many cases of each file to run; 0 means all.
 	Limit int
@@ -57,8 +57,8 @@ func (o RunOptions) Validate() error {
 		return errors.New("one of Scorer, Compressor and CountTokens is not set")
 	}
 	for i, r := range o.Rates {
-		if !(r > 0 && r <= 1) {
-			return fmt.Errorf("rate is %v: it must lie above 0 and up to 1", r)
+		if !(r >= 0 && r <= 1) {
+			return fmt.Errorf("rate is %v: it must lie above 0 and up to 1, or be 0 for the policy", r)
 		}
 		if slices.Contains(o.Rates[:i], r) {
 			return fmt.Errorf("rate %v is given twice", r)

@@ -318,7 +318,7 @@ func TestRunOptionsAreChecked(t *testing.T) {
 		"no rate":      func(o *RunOptions) { o.Rates = nil },
 		"limit":        func(o *RunOptions) { o.Limit = -1 },
 		"CountTokens":  func(o *RunOptions) { o.CountTokens = nil },
-		"rate is 0":    func(o *RunOptions) { o.Rates = []float64{0} },
+		"rate is -0.5": func(o *RunOptions) { o.Rates = []float64{-0.5} },
 		"rate is 1.5":  func(o *RunOptions) { o.Rates = []float64{1.5} },
 		"rate is NaN":  func(o *RunOptions) { o.Rates = []float64{math.NaN()} },
 		"rate 0.5":     func(o *RunOptions) { o.Rates = []float64{0.5, 0.5} },
@@ -357,5 +357,21 @@ func TestEstimate(t *testing.T) {
 	}
 	if other := estimate(values, 2); other == e {
 		t.Errorf("another seed draws alike: %+v", other)
+	}
+}
+
+// TestRateZeroIsThePolicy: without a rate the compressor's own decides, which by default is a half.
+func TestRateZeroIsThePolicy(t *testing.T) {
+	o := options("testdata/sample.jsonl.gz")
+	o.Rates, o.Limit, o.Scorers = []float64{0, 0.5}, 3, []string{"head"}
+	report, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(report.Results); i += 2 {
+		policy, half := report.Results[i], report.Results[i+1]
+		if policy.Metrics != half.Metrics || policy.Metrics[RateReached].Mean == 0 {
+			t.Errorf("%s: %v by policy, %v at a half", policy.Task, policy.Metrics, half.Metrics)
+		}
 	}
 }

@@ -93,8 +93,11 @@ func (c *Combination) probability(family Family, r *row, parts *row) float64 {
 		}
 		sum = m.Carry*sum + m.Full.logOdds(r, parts)
 	}
-	return 1 / (1 + math.Exp(-sum))
+	return logistic(sum)
 }
+
+// logistic turns log-odds into a probability.
+func logistic(logOdds float64) float64 { return 1 / (1 + math.Exp(-logOdds)) }
 
 // Probability is for a fit: it returns how likely a segment of a family is needed. values are its CheapFeatures, or its
 // FullFeatures.

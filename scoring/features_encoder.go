@@ -3,7 +3,6 @@ package scoring
 import (
 	"context"
 	"math"
-	"slices"
 
 	"github.com/pith-llm/pith/cache"
 	"github.com/pith-llm/pith/kernels"
@@ -15,7 +14,7 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 	if err != nil {
 		return err
 	}
-	all, query, err := c.encodings(ctx, encoder)
+	all, query, err := c.encodings(ctx, encoder, allOf(c.segments))
 	if err != nil {
 		return err
 	}
@@ -119,18 +118,21 @@ func widen(x []int8) []float32 {
 	return out
 }
 
-// encodings returns the vectors of all segments and of the query, from the cache, or else from the encoder in one batch.
-func (c *call) encodings(ctx context.Context, encoder *Encoder) (segments []encoding, query encoding, err error) {
-	texts := make([]string, 0, len(c.segments)+1)
-	for i := range c.segments {
+// encodings returns the vectors of the segments which, in their order, and of the query.
+func (c *call) encodings(ctx context.Context, encoder *Encoder, which []int) (segments []encoding, query encoding, err error) {
+	texts := make([]string, 0, len(which)+1)
+	keys := make([]cache.Key, 0, len(which)+1)
+	for _, i := range which {
 		texts = append(texts, c.segments[i].document())
+		keys = append(keys, c.keys[i])
 	}
-	keys := append(slices.Clip(c.keys), cache.NewKey("document").Text("text", c.query.short).Sum())
-	all, err := c.encode(ctx, encoder, append(texts, c.query.short), keys)
+	texts = append(texts, c.query.short)
+	keys = append(keys, cache.NewKey("document").Text("text", c.query.short).Sum())
+	all, err := c.encode(ctx, encoder, texts, keys)
 	if err != nil {
 		return nil, encoding{}, err
 	}
-	return all[:len(c.segments)], all[len(c.segments)], nil
+	return all[:len(which)], all[len(which)], nil
 }
 
 // encoding is what is cached of a text, with what it cost.

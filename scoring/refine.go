@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/pith-llm/pith/cache"
 )
 
 // Piece is a part of a segment: a sentence, or a statement.
@@ -30,7 +28,7 @@ func (s *Scorer) Refine(ctx context.Context, query string, segments []Segment, v
 	needs := make([]float64, len(pieces))
 	for i, p := range pieces {
 		m := s.combination.Families[segments[p.Segment].Family.String()]
-		needs[i] = rounded(1 / (1 + math.Exp(-m.Piece.logOdds(&rows[i], nil))))
+		needs[i] = rounded(logistic(m.Piece.logOdds(&rows[i], nil)))
 	}
 	return needs, nil
 }
@@ -56,20 +54,12 @@ func (s *Scorer) pieceRows(ctx context.Context, query string, segments []Segment
 	}
 	c := s.newCall(query, segments)
 	which := segmentsWithPieces(pieces)
-	texts, keys := make([]string, 0, len(which)+1), make([]cache.Key, 0, len(which)+1)
-	for _, i := range which {
-		texts = append(texts, segments[i].document())
-		keys = append(keys, c.keys[i])
-	}
-	texts = append(texts, c.query.short)
-	keys = append(keys, cache.NewKey("document").Text("text", c.query.short).Sum())
-	encodings, err := c.encode(ctx, encoder, texts, keys)
+	encodings, asked, err := c.encodings(ctx, encoder, which)
 	if err != nil {
 		return nil, err
 	}
 	rows := make([]row, len(pieces))
 	c.pieceWords(rows, pieces)
-	asked := encodings[len(which)]
 	first := 0
 	for k, i := range which {
 		end := first

@@ -31,22 +31,13 @@ func (c *call) cosines(ctx context.Context, which []int) ([]float64, int, error)
 	if err != nil {
 		return nil, 0, err
 	}
-	texts := make([]string, 0, len(which)+1)
-	keys := make([]cache.Key, 0, len(which)+1)
-	for _, i := range which {
-		texts = append(texts, c.segments[i].document())
-		keys = append(keys, c.keys[i])
-	}
-	texts = append(texts, c.query.short)
-	keys = append(keys, cache.NewKey("document").Text("text", c.query.short).Sum())
-	all, err := c.encode(ctx, encoder, texts, keys)
+	segments, query, err := c.encodings(ctx, encoder, which)
 	if err != nil {
 		return nil, 0, err
 	}
-	query := all[len(which)]
 	tokens := query.tokens
 	cosines := make([]float64, len(which))
-	for i, e := range all[:len(which)] {
+	for i, e := range segments {
 		tokens += e.tokens
 		cosines[i] = dot(e.Unit, query.Unit)
 	}

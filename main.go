@@ -37,6 +37,7 @@ type commands struct {
 	Model struct {
 		Inspect inspectCommand `cmd:"" help:"Print what a GGUF file holds."`
 	} `cmd:"" help:"Look at model files."`
+	Verify  verifyCommand  `cmd:"" help:"Replay the receipt of a request: prove from it and the body what was forwarded."`
 	Version versionCommand `cmd:"" help:"Print the version and what this CPU offers."`
 }
 

@@ -153,6 +153,7 @@ func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, o
 		Documents:      documents,
 		FileReads:      e.settings.Compression.FileReads,
 		Deadline:       e.settings.Compression.Deadline,
+		Receipts:       receiptBytes(edge),
 		MaxBody:        edge.MaxBody << 20,
 		ConnectTimeout: edge.ConnectTimeout,
 		HeaderTimeout:  edge.HeaderTimeout,
@@ -166,6 +167,14 @@ func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, o
 		Logger:         logger,
 		Observe:        observe,
 	})
+}
+
+// receiptBytes is the memory for receipts: without an admin address nobody could ask for them.
+func receiptBytes(edge config.Edge) int {
+	if edge.Admin == "" {
+		return 0
+	}
+	return edge.Receipts << 20
 }
 
 // httpServer is what proxy's two servers share.

@@ -24,7 +24,8 @@ type Edge struct {
 	ClientTimeout  time.Duration `default:"1m" help:"Time for a client to send its head or the next part of a body, or to take the next part of the answer."`
 	Requests       int           `default:"1024" help:"Requests answered at the same time; one more waits for the queue timeout and is then answered 429."`
 	QueueTimeout   time.Duration `default:"1s" help:"Time that a request waits for its turn where too many are under way."`
-	Admin          string        `help:"Address for /livez, /readyz and /metrics, such as 127.0.0.1:8788; none if empty. It asks for no token: keep it to yourself."`
+	Admin          string        `help:"Address for /livez, /readyz, /metrics and /receipts/ID, such as 127.0.0.1:8788; none if empty. It asks for no token: keep it to yourself."`
+	Receipts       int           `name:"receipts-mib" default:"8" help:"Memory for the receipts of the latest requests, in MiB, which the admin address hands out: hashes, offsets, scores and times, no texts. 0 keeps none."`
 }
 
 // Compression holds the settings of what is compressed and how far.

@@ -94,8 +94,9 @@ func (r *request) handlePrompt() {
 	r.watch()
 
 	out := shortened{body: body, report: Report{Mode: policy.mode, Skip: SkipOff}}
+	var plain []byte
 	if policy.mode != ModeOff && r.server.options.Compressor != nil {
-		plain, err := decodeBody(body, contentEncodings(&r.ctx.Request.Header), r.server.options.MaxBody)
+		plain, err = decodeBody(body, contentEncodings(&r.ctx.Request.Header), r.server.options.MaxBody)
 		switch {
 		case errors.Is(err, errUnknownEncoding):
 			out.report.Skip = SkipEncoded
@@ -120,6 +121,7 @@ func (r *request) handlePrompt() {
 	r.report = out.report
 	r.overhead = time.Since(read)
 	r.report.Overhead = r.overhead
+	receipt := r.draftReceipt(body, plain, out)
 
 	x, err := r.send(requestBody{bytes: out.body, decoded: r.edited})
 	if err == nil && r.edited && refuses(x.response.StatusCode()) {
@@ -134,10 +136,12 @@ func (r *request) handlePrompt() {
 		}
 	}
 	if err != nil {
+		receipt.finish(r.report, r.edited, r.waited, body)
 		r.failUpstream(err)
 		return
 	}
 	r.report.ID, r.report.Status = r.id, x.response.StatusCode()
+	receipt.finish(r.report, r.edited, r.waited, body)
 	r.report.Stages = append(r.report.Stages, compressors.Stage{Name: "upstream", Duration: r.waited})
 	if r.server.options.Observe != nil {
 		r.server.options.Observe(r.report)

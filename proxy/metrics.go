@@ -123,7 +123,7 @@ func (m *metrics) done(r *request, status, size int, err error, gone bool) {
 	}
 }
 
-// Admin answers /livez, /readyz and /metrics, for a listener of its own: nothing of it is meant for clients. ready says
+// Admin answers /livez, /readyz, /metrics and /receipts/{id}, for a listener of its own: nothing of it is meant for clients. ready says
 // why the process is not ready yet, nil once it is.
 func (s *Server) Admin(ready func() error) http.Handler {
 	mux := http.NewServeMux()
@@ -139,6 +139,7 @@ func (s *Server) Admin(ready func() error) http.Handler {
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
+	mux.HandleFunc("GET /receipts/{id}", s.serveReceipt)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A page in a browser must not read this through a name that was made to resolve to this machine.

@@ -58,6 +58,8 @@ type Options struct {
 	UpstreamKey string
 	// Remembered bounds the memory for outcomes of turns, in bytes; 64 MiB if 0.
 	Remembered int
+	// Receipts bounds the memory for receipts of requests, in bytes, which Admin hands out; 0 keeps none.
+	Receipts int
 	// MaxBody is the largest body of a chat completion, in bytes; a larger one is answered 413. 64 MiB if 0. Bodies
 	// of other paths are streamed and have no bound.
 	MaxBody int
@@ -115,6 +117,7 @@ func (o Options) Validate() error {
 		{"Requests", int64(o.Requests)},
 		{"QueueTimeout", int64(o.QueueTimeout)},
 		{"Remembered", int64(o.Remembered)},
+		{"Receipts", int64(o.Receipts)},
 		{"MaxBody", int64(o.MaxBody)},
 		{"ConnectTimeout", int64(o.ConnectTimeout)},
 		{"HeaderTimeout", int64(o.HeaderTimeout)},
@@ -172,9 +175,11 @@ type Server struct {
 	memo    *memo
 	tokens  tokenCounter
 	metrics *metrics
-	slots   chan struct{} // for compressions
-	places  chan struct{} // for requests
-	http    *fasthttp.Server
+	// receipts is nil if none are kept.
+	receipts *receipts
+	slots    chan struct{} // for compressions
+	places   chan struct{} // for requests
+	http     *fasthttp.Server
 	// loopback says that only this machine can connect.
 	loopback atomic.Bool
 	// base ends when Shutdown stops waiting: whatever is under way ends with it.
@@ -194,6 +199,7 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s := &Server{options: o, up: up, tokens: tokenCounter{of: o.CountTokens}, slots: make(chan struct{}, o.Concurrency), places: make(chan struct{}, o.Requests)}
 	s.memo = newMemo(o.Remembered, o.Deadline, s.compress)
+	s.receipts = newReceipts(o.Receipts)
 	s.base, s.end = context.WithCancel(context.Background())
 	s.http = newHTTPServer(s.handle)
 	s.http.ReadTimeout = o.ClientTimeout // each part of a body has its own

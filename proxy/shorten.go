@@ -83,6 +83,7 @@ type shortened struct {
 	body   []byte // the original if nothing was replaced
 	edited bool
 	keys   []cache.Key // of the turns that were edited
+	spans  [][]span    // of the report's turns
 	report Report
 }
 
@@ -129,6 +130,7 @@ func (s *Server) shorten(ctx context.Context, d dialect, body []byte, p policy) 
 			}
 		}
 		out.report.Turns = append(out.report.Turns, report)
+		out.spans = append(out.spans, t.spans)
 	}
 	splicing := time.Now()
 	if len(out.report.Turns) == 0 {

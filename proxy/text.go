@@ -118,6 +118,9 @@ func (c *cursor) appendSpliced(dst []byte, start, end int, source string, result
 		if err != nil {
 			return nil, err
 		}
+		if part.Dropped {
+			continue
+		}
 		if part.Marker == "" {
 			dst = append(dst, c.raw[from:to]...)
 			spelled = append(spelled, source[part.Start:part.End]...)

@@ -15,7 +15,7 @@ import (
 type evalAnswersCommand struct {
 	Data      []string      `required:"" placeholder:"FILE,…" help:"JSON Lines files of cases, plain or gzip."`
 	Reader    string        `placeholder:"FILE" help:"GGUF file of the model that answers; the decoder that scores if empty."`
-	Scorer    []string      `default:"default,bm25" placeholder:"NAME,…" help:"Scorers, or the baselines random, head, tail, shortest: the arms beside the whole context and none."`
+	Scorer    []string      `default:"default,bm25" placeholder:"NAME,…" help:"Scorers and baselines, as for 'pith eval run': the arms beside the whole context and none. The first is tested against the others."`
 	Rate      float64       `default:"0.25" help:"Share of tokens that they keep."`
 	Skip      int           `help:"Cases of each file to leave out at its start."`
 	Limit     int           `help:"Cases of each file; 0 is all."`
@@ -41,6 +41,7 @@ func (c *evalAnswersCommand) Run(ctx context.Context, std streams) error {
 		Compressor: func(scorer compressors.Scorer) (*compressors.Compressor, error) {
 			return e.compressorWith(scorer, 1)
 		},
+		CountTokens: e.counter.Count, LM: e.lm,
 	}
 	if !c.Quiet {
 		options.Progress = std.stderr

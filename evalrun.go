@@ -18,7 +18,7 @@ import (
 
 type evalRunCommand struct {
 	Data   []string  `required:"" placeholder:"FILE,…" help:"JSON Lines files of cases, plain or gzip."`
-	Scorer []string  `required:"" placeholder:"NAME,…" help:"Scorers: random, head, tail, bm25, encoder, lm, a sum such as bm25+lm, default. The others are compared with the first."`
+	Scorer []string  `required:"" placeholder:"NAME,…" help:"Scorers: bm25, encoder, lm, a sum such as bm25+lm, default; baselines: random (the mean of five runs), head, tail, shortest, longllmlingua, longcodezip. The others are compared with the first."`
 	Rate   []float64 `required:"" placeholder:"R,…" help:"Shares of tokens to keep, above 0 and up to 1; 0 leaves it to the policy of the settings, and the report says what was reached."`
 	Limit  int       `help:"Cases of each file; 0 is all."`
 	Seed   uint64    `help:"Draws the cases of --limit, the random scorer and the bootstrap; 0 takes the first cases."`
@@ -41,6 +41,7 @@ func (c *evalRunCommand) Run(ctx context.Context, std streams) error {
 			return e.compressorWith(scorer, 1)
 		},
 		CountTokens: e.counter.Count,
+		LM:          e.lm,
 	}
 	if !c.Quiet {
 		options.Progress = std.stderr

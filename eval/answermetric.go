@@ -1,6 +1,9 @@
 package eval
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // answerMetric scores a generated answer from 0 to 1.
 type answerMetric func(output string, answers []string) float64
@@ -22,6 +25,20 @@ func metricOf(c Case) (metric answerMetric, tokens int) {
 	default:
 		return nil, 0
 	}
+}
+
+// exactMatch is 1 if the output equals an accepted answer of the case, else 0: its first line in a completion, its code where
+// code is asked for, both stripped; else its first line as SQuAD compares it.
+func exactMatch(c Case, output string) float64 {
+	form := func(s string) string { return normalised(firstLine(s)) }
+	switch {
+	case isCompletion(c):
+		form = func(s string) string { return strings.TrimSpace(firstLine(s)) }
+	case strings.HasPrefix(c.Metric, "repoqa_bleu"):
+		form = func(s string) string { return strings.TrimSpace(codeOf(s)) }
+	}
+	output = form(output)
+	return number(slices.ContainsFunc(c.Answers, func(answer string) bool { return form(answer) == output }))
 }
 
 // isCompletion reports whether the query is the code before the cursor, which the answer continues.

@@ -64,6 +64,6 @@ func (r *caseReader) read(ctx context.Context, prompt string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	a.score, a.scored = metric(generated.Text, r.c.Answers), true
+	a.score, a.exact, a.scored = metric(generated.Text, r.c.Answers), exactMatch(r.c, generated.Text), true
 	return a, nil
 }

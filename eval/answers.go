@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/pith-llm/pith/compressors"
@@ -35,7 +34,10 @@ type AnswerOptions struct {
 	Reader     *scoring.LM
 	Scorer     func(name string) (compressors.Scorer, error)
 	Compressor func(compressors.Scorer) (*compressors.Compressor, error)
-	Progress   io.Writer
+	// CountTokens counts tokens as the compressor does, LM is the decoder of the published baselines: see RunOptions.
+	CountTokens func(string) int
+	LM          func() (*scoring.LM, error)
+	Progress    io.Writer
 }
 
 // answer is what the reader made of a case in one arm.
@@ -43,15 +45,17 @@ type answer struct {
 	rate    float64 // tokens kept / tokens in
 	logProb float64 // of the gold answer given the prompt, nats a token
 	score   float64 // by the data's own metric, 0 to 1
+	exact   float64 // 1 if it equals an accepted answer
 	scored  bool
 }
 
 // AnswerReport holds the answers of all arms to the same cases, in the same order.
 type AnswerReport struct {
-	arms  []string
-	tasks []string // of each case
-	cells map[string][]answer
-	seed  uint64
+	arms   []string
+	tasks  []string // of each case
+	groups []string
+	cells  map[string][]answer
+	seed   uint64
 	// TooLong counts the cases left out because the whole context does not fit the reader's; Unread those that StopAfter
 	// left.
 	TooLong, Unread int
@@ -64,20 +68,15 @@ func Answers(ctx context.Context, o AnswerOptions) (*AnswerReport, error) {
 	}
 	report := &AnswerReport{cells: map[string][]answer{}, seed: o.Seed}
 	report.arms = slices.Concat([]string{armFull}, o.Scorers, []string{armNone})
-	var arms []*compressors.Compressor
+	var arms [][]preparer
 	for _, name := range o.Scorers {
-		scorer, ok := baseline(name, o.Seed)
-		if !ok {
-			var err error
-			if scorer, err = o.Scorer(name); err != nil {
-				return nil, fmt.Errorf("scorer %q: %w", name, err)
-			}
-		}
-		compressor, err := o.Compressor(scorer)
+		runs, err := armOptions{
+			seed: o.Seed, scorer: o.Scorer, compressor: o.Compressor, countTokens: o.CountTokens, lm: o.LM,
+		}.arm(name)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("scorer %q: %w", name, err)
 		}
-		arms = append(arms, compressor)
+		arms = append(arms, runs)
 	}
 	start := time.Now()
 	for _, path := range o.Data {
@@ -108,100 +107,68 @@ func Answers(ctx context.Context, o AnswerOptions) (*AnswerReport, error) {
 	return report, nil
 }
 
-// ask reads one case in all arms.
-func (r *AnswerReport) ask(ctx context.Context, o AnswerOptions, arms []*compressors.Compressor, c Case) error {
-	texts, rates := [][]string{nil}, []float64{1}
-	for _, t := range c.Texts {
-		texts[0] = append(texts[0], t.Content)
-	}
-	for _, compressor := range arms {
-		result, err := compressor.Compress(ctx, compressors.Input{Query: c.Query, Texts: c.Texts, Budget: compressors.Budget{Rate: o.Rate}})
-		if err != nil {
-			return err
-		}
-		var out []string
-		for _, t := range result.Texts {
-			out = append(out, t.Output)
-		}
-		texts, rates = append(texts, out), append(rates, float64(result.TokensOut)/float64(max(1, result.TokensIn)))
-	}
-	texts, rates = append(texts, make([]string, len(c.Texts))), append(rates, 0)
+// ask reads one case in all arms. The answer of an arm of several runs is their mean.
+func (r *AnswerReport) ask(ctx context.Context, o AnswerOptions, arms [][]preparer, c Case) error {
 	reader := caseReader{lm: o.Reader, c: c}
-	var answers []answer
-	for i := range texts {
-		a, err := reader.read(ctx, promptOf(c, texts[i]))
-		if errors.Is(err, scoring.ErrContextLength) {
-			r.TooLong++
-			return nil
-		}
+	var whole []string
+	for _, t := range c.Texts {
+		whole = append(whole, t.Content)
+	}
+	full, err := reader.read(ctx, promptOf(c, whole))
+	if errors.Is(err, scoring.ErrContextLength) {
+		r.TooLong++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	full.rate = 1
+	answers := []answer{full}
+	for _, runs := range arms {
+		a, err := compressed(ctx, &reader, runs, o.Rate)
 		if err != nil {
 			return err
 		}
-		a.rate = rates[i]
 		answers = append(answers, a)
 	}
-	r.tasks = append(r.tasks, c.Task)
+	none, err := reader.read(ctx, promptOf(c, make([]string, len(c.Texts))))
+	if err != nil {
+		return err
+	}
+	answers = append(answers, none)
+	r.tasks, r.groups = append(r.tasks, c.Task), append(r.groups, GroupOf(c))
 	for i, name := range r.arms {
 		r.cells[name] = append(r.cells[name], answers[i])
 	}
 	return nil
 }
 
-// WriteText prints a table a task and one of all: each arm with its change against the whole context, paired by case, and
-// the 95 % interval. An arm is non-inferior where the low end of its score's change is above -5 points.
-func (r *AnswerReport) WriteText(w io.Writer) error {
-	var tasks []string
-	for _, t := range r.tasks {
-		if !slices.Contains(tasks, t) {
-			tasks = append(tasks, t)
+// compressed returns the mean answer over the runs of an arm.
+func compressed(ctx context.Context, reader *caseReader, runs []preparer, rate float64) (answer, error) {
+	var out answer
+	share := 1 / float64(len(runs))
+	for _, run := range runs {
+		p, err := run.prepare(ctx, reader.c.Query, reader.c.Texts)
+		if err != nil {
+			return answer{}, err
 		}
-	}
-	if len(tasks) > 1 {
-		tasks = append(tasks, "")
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "task\tarm\tn\trate\tlog p\tchange\t95 %\tscore\tchange\t95 %\tnon-inferior")
-	for _, task := range tasks {
-		for _, arm := range r.arms {
-			r.writeRow(table, task, arm)
+		result, err := p.Compress(ctx, compressors.Budget{Rate: rate})
+		if err != nil {
+			return answer{}, err
 		}
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(w, "log p: nats a token of the gold answer; score: the data's own metric, in points\n%d cases too long for the reader, %d not read for lack of time\n", r.TooLong, r.Unread)
-	return err
-}
-
-// nonInferiority is the margin of scores, in points.
-const nonInferiority = -5
-
-func (r *AnswerReport) writeRow(w io.Writer, task, arm string) {
-	var rates, logProbs, logProbChanges, scores, scoreChanges []float64
-	for i, a := range r.cells[arm] {
-		if task != "" && r.tasks[i] != task {
-			continue
+		var texts []string
+		for _, t := range result.Texts {
+			texts = append(texts, t.Output)
 		}
-		full := r.cells[armFull][i]
-		rates, logProbs = append(rates, a.rate), append(logProbs, a.logProb)
-		logProbChanges = append(logProbChanges, a.logProb-full.logProb)
-		if a.scored {
-			scores, scoreChanges = append(scores, 100*a.score), append(scoreChanges, 100*(a.score-full.score))
+		a, err := reader.read(ctx, promptOf(reader.c, texts))
+		if err != nil {
+			return answer{}, err
 		}
+		out.rate += share * float64(result.TokensOut) / float64(max(1, result.TokensIn))
+		out.logProb += share * a.logProb
+		out.score += share * a.score
+		out.exact += share * a.exact
+		out.scored = a.scored
 	}
-	if task == "" {
-		task = "all"
-	}
-	rate, p, dp := estimate(rates, r.seed), estimate(logProbs, r.seed), estimate(logProbChanges, r.seed)
-	s, ds := estimate(scores, r.seed), estimate(scoreChanges, r.seed)
-	fmt.Fprintf(w, "%s\t%s\t%d\t%.3f\t%.3f\t%+.3f\t[%+.3f, %+.3f]", task, arm, p.N, rate.Mean, p.Mean, dp.Mean, dp.Low, dp.High)
-	if s.N == 0 {
-		fmt.Fprintln(w, "\t-\t-\t-\t-")
-		return
-	}
-	verdict := "no"
-	if ds.Low > nonInferiority {
-		verdict = "yes"
-	}
-	fmt.Fprintf(w, "\t%.1f\t%+.1f\t[%+.1f, %+.1f]\t%s\n", s.Mean, ds.Mean, ds.Low, ds.High, verdict)
+	return out, nil
 }

@@ -7,10 +7,11 @@ import (
 	"github.com/pith-llm/pith/compressors"
 )
 
-// Baselines are the scorers that read no text: what any other must beat.
-var Baselines = []string{"random", "head", "tail", "shortest"}
+// Baselines are what any scorer must beat: those that read no text, and the published algorithms on this repository's own
+// segmenter, decoder and renderer.
+var Baselines = []string{"random", "head", "tail", "shortest", longLLMLingua, longCodeZip}
 
-// baseline returns the named baseline: "head" prefers what stands first, "tail" what stands last, "shortest" what holds
+// baseline returns the named baseline of those that read no text: "head" prefers what stands first, "tail" what stands last, "shortest" what holds
 // the fewest bytes, "random" nothing. It reports false for another name.
 //
 // "shortest" is there because gold can be told by its length in some data, as in Lost in the Middle's documents, and

@@ -2,7 +2,7 @@
 //
 // Its steps, in order: load cases with their labels; for each case and scorer, segment and score once; compress to each
 // rate; prove every output; find by source ranges what of the labels survived and how far up the first gold segment
-// ranked; average by task with bootstrap intervals, and compare every scorer with the first on the same cases.
+// ranked; average by task with bootstrap intervals, and test every scorer against the first on the same cases.
 package eval
 
 import (
@@ -14,9 +14,10 @@ import (
 	"time"
 
 	"github.com/pith-llm/pith/compressors"
+	"github.com/pith-llm/pith/scoring"
 )
 
-// RunOptions says what to measure. All fields but Limit, Seed and Progress are required.
+// RunOptions says what to measure. All fields but Limit, Seed, LM and Progress are required.
 type RunOptions struct {
 	// Data are the files of cases.
 	Data []string
@@ -38,6 +39,8 @@ type RunOptions struct {
 	Compressor func(compressors.Scorer) (*compressors.Compressor, error)
 	// CountTokens counts tokens as the compressor does.
 	CountTokens func(string) int
+	// LM is the decoder of the published baselines, called when one of them first needs it.
+	LM func() (*scoring.LM, error)
 	// Progress, if set, is told of every case before it runs.
 	Progress io.Writer
 }
@@ -83,10 +86,18 @@ const (
 	GoldAll                   // all gold texts survive
 	GoldParts                 // labelled lines, spans, strings or answers that survive
 	MRR                       // reciprocal rank of the first gold segment by score, at no rate
+	NewErrors                 // places that no longer follow the grammar, a case: see compressors.SyntaxErrors
+	BrokenTexts               // shortened code texts that have such a place
+	Undefined                 // names used and no longer defined, a case: see compressors.Undefined
 	metricCount
 )
 
-var metricNames = [...]string{"rate_reached", "gold_share", "gold_any", "gold_all", "gold_parts", "mrr"}
+// goldMetrics are those of the main table, in its order.
+var goldMetrics = []Metric{RateReached, GoldShare, GoldAny, GoldAll, GoldParts, MRR}
+
+var metricNames = [...]string{
+	"rate_reached", "gold_share", "gold_any", "gold_all", "gold_parts", "mrr", "new_errors", "broken_texts", "undefined",
+}
 
 // String returns the metric's name in JSON, such as "gold_share".
 func (m Metric) String() string {
@@ -106,6 +117,9 @@ type observation struct {
 	modelTokens int
 	elapsed     time.Duration
 	stages      []compressors.Stage
+	group       string
+	// runs holds the values of each run of a scorer that has several; the observation is their mean.
+	runs [][metricCount]float64
 }
 
 func (o *observation) set(m Metric, v float64) { o.values[m], o.has[m] = v, true }
@@ -124,15 +138,15 @@ func Run(ctx context.Context, options RunOptions) (Report, error) {
 	}
 	r := runner{RunOptions: options, cells: map[cell][]observation{}}
 	for _, name := range options.Scorers {
-		var folds []*compressors.Compressor
+		var folds [][]preparer
 		for fold := range r.folds() {
-			compressor, err := r.compressor(name, fold)
+			runs, err := r.arm(name, fold)
 			if err != nil {
 				return Report{}, fmt.Errorf("scorer %q: %w", name, err)
 			}
-			folds = append(folds, compressor)
+			folds = append(folds, runs)
 		}
-		r.compressors = append(r.compressors, folds)
+		r.arms = append(r.arms, folds)
 	}
 	for _, path := range options.Data {
 		cases, err := Load(path)
@@ -152,9 +166,9 @@ func Run(ctx context.Context, options RunOptions) (Report, error) {
 // runner is a run under way.
 type runner struct {
 	RunOptions
-	compressors [][]*compressors.Compressor // [scorer][fold]
-	tasks       []string                    // in the order of the data
-	cells       map[cell][]observation
+	arms  [][][]preparer // [scorer][fold][run]
+	tasks []string       // in the order of the data
+	cells map[cell][]observation
 }
 
 // folds is how many compressors a scorer needs.
@@ -165,18 +179,16 @@ func (r *runner) folds() int {
 	return 1
 }
 
-func (r *runner) compressor(name string, fold int) (*compressors.Compressor, error) {
-	scorer, ok := baseline(name, r.Seed)
-	if !ok {
-		if !r.Folded {
-			fold = -1
-		}
-		var err error
-		if scorer, err = r.Scorer(name, fold); err != nil {
-			return nil, err
-		}
+// arm returns the runs of a scorer for the cases of a fold.
+func (r *runner) arm(name string, fold int) ([]preparer, error) {
+	if !r.Folded {
+		fold = -1
 	}
-	return r.Compressor(scorer)
+	return armOptions{
+		seed:       r.Seed,
+		scorer:     func(name string) (compressors.Scorer, error) { return r.Scorer(name, fold) },
+		compressor: r.Compressor, countTokens: r.CountTokens, lm: r.LM,
+	}.arm(name)
 }
 
 // run measures one case under all scorers at all rates.
@@ -184,6 +196,7 @@ func (r *runner) run(ctx context.Context, c Case, position string) error {
 	if !slices.Contains(r.tasks, c.Task) {
 		r.tasks = append(r.tasks, c.Task)
 	}
+	m := measured{Case: c, group: GroupOf(c), errors: syntaxErrors(c.Texts)}
 	for i, name := range r.Scorers {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -193,66 +206,118 @@ func (r *runner) run(ctx context.Context, c Case, position string) error {
 		}
 		fold := 0
 		if r.Folded {
-			fold = FoldOf(GroupOf(c))
+			fold = FoldOf(m.group)
 		}
-		if err := r.measure(ctx, c, name, r.compressors[i][fold]); err != nil {
-			return fmt.Errorf("scorer %q: %w", name, err)
+		var runs [][]observation
+		for _, p := range r.arms[i][fold] {
+			observations, err := r.measure(ctx, m, p)
+			if err != nil {
+				return fmt.Errorf("scorer %q: %w", name, err)
+			}
+			runs = append(runs, observations)
+		}
+		for j, rate := range r.Rates {
+			at := cell{c.Task, name, rate}
+			r.cells[at] = append(r.cells[at], meanOf(runs, j))
 		}
 	}
 	return nil
 }
 
+// measured is a case with what does not depend on the scorer.
+type measured struct {
+	Case
+	group  string
+	errors []int // of each text: see syntaxErrors
+}
+
 // measure scores the case once and compresses it to each rate.
-func (r *runner) measure(ctx context.Context, c Case, name string, compressor *compressors.Compressor) error {
+func (r *runner) measure(ctx context.Context, m measured, p preparer) ([]observation, error) {
 	start := time.Now()
-	plan, err := compressor.Prepare(ctx, c.Query, c.Texts)
+	plan, err := p.prepare(ctx, m.Query, m.Texts)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	prepared := time.Since(start)
-	rank, ranked, err := rankOf(ctx, c, plan)
+	rank, ranked, err := rankOf(ctx, m.Case, plan)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var observations []observation
 	for _, rate := range r.Rates {
 		start := time.Now()
 		result, err := plan.Compress(ctx, compressors.Budget{Rate: rate})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		o := observation{
-			labelled: len(c.Gold.Texts) > 0, tokensIn: result.TokensIn, modelTokens: result.ModelTokens,
-			elapsed: prepared + time.Since(start), stages: result.Stages,
+		took := prepared + time.Since(start)
+		o, err := r.observe(m, result)
+		if err != nil {
+			return nil, fmt.Errorf("rate %v, %w", rate, err)
 		}
-		o.skipped = true
-		for i, t := range result.Texts {
-			if err := compressors.Verify(c.Texts[i].Content, t.Output); err != nil {
-				return fmt.Errorf("rate %v, text %d: the output does not follow from the source: %w", rate, i, err)
-			}
-			o.skipped = o.skipped && t.Skip != compressors.NotSkipped
+		o.elapsed = took
+		if o.labelled && ranked {
+			o.set(MRR, rank)
 		}
-		if result.TokensIn > 0 {
-			o.set(RateReached, float64(result.TokensOut)/float64(result.TokensIn))
+		if _, blocks := plan.(*codeZipPlan); blocks {
+			o.has[Undefined] = false // a block's symbols are not known
 		}
-		if o.labelled {
-			s := survival(c, result, r.CountTokens)
-			o.set(GoldShare, s.share)
-			o.set(GoldAny, number(s.any))
-			o.set(GoldAll, number(s.all))
-			o.set(GoldParts, s.parts)
-			if ranked {
-				o.set(MRR, rank)
-			}
-		}
-		at := cell{c.Task, name, rate}
-		r.cells[at] = append(r.cells[at], o)
+		observations = append(observations, o)
 	}
-	return nil
+	return observations, nil
+}
+
+// observe proves a result and measures what of the labels and of the code survived.
+func (r *runner) observe(m measured, result compressors.Result) (observation, error) {
+	o := observation{
+		labelled: len(m.Gold.Texts) > 0, tokensIn: result.TokensIn, modelTokens: result.ModelTokens,
+		stages: result.Stages, group: m.group, skipped: true,
+	}
+	for i, t := range result.Texts {
+		if err := compressors.Verify(m.Texts[i].Content, t.Output); err != nil {
+			return observation{}, fmt.Errorf("text %d: the output does not follow from the source: %w", i, err)
+		}
+		o.skipped = o.skipped && t.Skip != compressors.NotSkipped
+	}
+	if result.TokensIn > 0 {
+		o.set(RateReached, float64(result.TokensOut)/float64(result.TokensIn))
+	}
+	o.checkCode(m, result)
+	if o.labelled {
+		s := survival(m.Case, result, r.CountTokens)
+		o.set(GoldShare, s.share)
+		o.set(GoldAny, number(s.any))
+		o.set(GoldAll, number(s.all))
+		o.set(GoldParts, s.parts)
+	}
+	return o, nil
+}
+
+// meanOf returns the mean of the observations of one rate, the i-th, over runs.
+func meanOf(runs [][]observation, i int) observation {
+	out := runs[0][i]
+	if len(runs) == 1 {
+		return out
+	}
+	out.elapsed, out.modelTokens, out.stages = 0, 0, nil
+	out.values = [metricCount]float64{}
+	for _, run := range runs {
+		o := run[i]
+		out.runs = append(out.runs, o.values)
+		out.skipped = out.skipped && o.skipped
+		out.elapsed += o.elapsed / time.Duration(len(runs))
+		out.modelTokens += o.modelTokens / len(runs)
+		for m := range metricCount {
+			out.has[m] = out.has[m] && o.has[m]
+			out.values[m] += o.values[m] / float64(len(runs))
+		}
+	}
+	return out
 }
 
 // rankOf returns the reciprocal rank of the first gold segment. The smallest budget shows the scores of all segments,
 // where a large one may leave the texts as they are.
-func rankOf(ctx context.Context, c Case, plan *compressors.Plan) (rank float64, ok bool, err error) {
+func rankOf(ctx context.Context, c Case, plan plan) (rank float64, ok bool, err error) {
 	if len(c.Gold.Texts) == 0 {
 		return 0, false, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -14,8 +15,8 @@ import (
 type Report struct {
 	// Results has one row for each task, scorer and rate: tasks in the order of the data, the others as asked for.
 	Results []Row
-	// Differences has one row for each task, scorer after the first, and rate.
-	Differences []Difference
+	// Comparisons has one row for each task, scorer after the first, metric and rate.
+	Comparisons []Comparison
 }
 
 // Row is the average over the cases of a task under one scorer at one rate.
@@ -28,6 +29,10 @@ type Row struct {
 	N, WithoutGold, Skipped int
 	// Metrics are the means over the cases that have the metric.
 	Metrics [metricCount]Estimate
+	// Runs counts the runs of which each value is the mean; SeedDeviation is the standard deviation between the means of the
+	// runs, where there are several.
+	Runs          int
+	SeedDeviation [metricCount]float64
 	// TokensIn and ModelTokens are means a case; model tokens are what scoring costs with nothing cached.
 	TokensIn, ModelTokens float64
 	// Elapsed is the mean wall time of a case from its texts to the output, Stages its parts.
@@ -41,16 +46,6 @@ type StageTime struct {
 	Mean time.Duration
 }
 
-// Difference is how much a scorer's metrics lie above those of another on the same cases.
-type Difference struct {
-	Task, Scorer, Against string
-	Rate                  float64
-	Metrics               [metricCount]Estimate
-}
-
-// compared are the metrics of which differences are reported.
-var compared = []Metric{GoldShare, GoldAny, GoldAll, GoldParts, MRR}
-
 // report averages what was observed.
 func (r *runner) report() Report {
 	var report Report
@@ -62,18 +57,8 @@ func (r *runner) report() Report {
 				}
 			}
 		}
-		first := r.Scorers[0]
-		for _, scorer := range r.Scorers[1:] {
-			for _, rate := range r.Rates {
-				cases, base := r.cells[cell{task, scorer, rate}], r.cells[cell{task, first, rate}]
-				d := Difference{Task: task, Scorer: scorer, Against: first, Rate: rate}
-				for _, m := range compared {
-					d.Metrics[m] = estimate(pairedDifferences(m, cases, base), r.Seed)
-				}
-				report.Differences = append(report.Differences, d)
-			}
-		}
 	}
+	report.Comparisons = r.compare()
 	return report
 }
 
@@ -112,29 +97,47 @@ func newRow(task, scorer string, rate float64, cases []observation, seed uint64)
 			}
 		}
 		row.Metrics[m] = estimate(values, seed)
+		row.SeedDeviation[m] = betweenRuns(m, cases)
 	}
+	row.Runs = max(1, len(cases[0].runs))
 	n := float64(len(cases))
 	row.TokensIn, row.ModelTokens = float64(tokensIn)/n, float64(modelTokens)/n
 	row.Elapsed, row.Stages = elapsed/time.Duration(len(cases)), stages
 	return row
 }
 
-// pairedDifferences returns the metric of each case less that of the same case in base. Both hold the same cases in the
-// same order.
-func pairedDifferences(m Metric, cases, base []observation) []float64 {
-	var differences []float64
-	for i, o := range cases {
-		if o.has[m] && base[i].has[m] {
-			differences = append(differences, o.values[m]-base[i].values[m])
+// betweenRuns returns the standard deviation of the metric's mean between the runs of a scorer, 0 for a single run.
+func betweenRuns(m Metric, cases []observation) float64 {
+	runs := len(cases[0].runs)
+	if runs < 2 {
+		return 0
+	}
+	means, n := make([]float64, runs), 0
+	for _, o := range cases {
+		if !o.has[m] {
+			continue
+		}
+		n++
+		for i := range means {
+			means[i] += o.runs[i][m]
 		}
 	}
-	return differences
+	average, square := 0.0, 0.0
+	for i := range means {
+		means[i] /= float64(max(1, n))
+		average += means[i] / float64(runs)
+	}
+	for _, v := range means {
+		square += float64((v - average) * (v - average))
+	}
+	return math.Sqrt(square / float64(runs-1))
 }
 
-// MarshalJSON writes {"results":[…],"differences":[…]}. A row holds its metrics under their names, each with its
-// interval under the name with "_ci" as [low, high]; both are null where no case has the metric.
+// MarshalJSON writes {"results":[…],"comparisons":[…]}. A row holds its metrics under their names, each with its
+// interval under the name with "_ci" as [low, high]; both are null where no case has the metric. Of a scorer with several
+// runs it also holds their deviation under the name with "_seed_sd".
 func (r Report) MarshalJSON() ([]byte, error) {
-	results, differences := []any{}, []any{}
+	results, comparisons := []any{}, []any{}
 	for _, row := range r.Results {
 		stages := map[string]float64{}
 		for _, s := range row.Stages {
@@ -148,19 +151,16 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		}
 		for m := range metricCount {
 			addEstimate(fields, m, row.Metrics[m])
+			if row.Runs > 1 {
+				fields[m.String()+"_seed_sd"] = row.SeedDeviation[m]
+			}
 		}
 		results = append(results, fields)
 	}
-	for _, d := range r.Differences {
-		fields := map[string]any{
-			"task": d.Task, "scorer": d.Scorer, "against": d.Against, "rate": d.Rate, "n": d.Metrics[GoldShare].N,
-		}
-		for _, m := range compared {
-			addEstimate(fields, m, d.Metrics[m])
-		}
-		differences = append(differences, fields)
+	for _, c := range r.Comparisons {
+		comparisons = append(comparisons, c.fields())
 	}
-	return json.Marshal(map[string]any{"results": results, "differences": differences})
+	return json.Marshal(map[string]any{"results": results, "comparisons": comparisons})
 }
 
 func addEstimate(fields map[string]any, m Metric, e Estimate) {
@@ -172,36 +172,26 @@ func addEstimate(fields map[string]any, m Metric, e Estimate) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// WriteText writes the report as aligned tables: results, paired differences, time by stage.
+// WriteText writes the report as aligned tables: results, code, comparisons, time by stage.
 func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "task\tscorer\trate\tn\tno gold\tskipped\treached\tgold share\tany\tall\tparts\tmrr\tmodel tokens\tms/case")
-	for _, row := range r.Results {
-		fmt.Fprintf(table, "%s\t%s\t%g\t%d\t%d\t%d", row.Task, row.Scorer, row.Rate, row.N, row.WithoutGold, row.Skipped)
-		for m := range metricCount {
-			fmt.Fprintf(table, "\t%s", formatEstimate(row.Metrics[m]))
-		}
-		fmt.Fprintf(table, "\t%.0f\t%.1f\n", row.ModelTokens, milliseconds(row.Elapsed))
-	}
+	r.writeResults(table)
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if len(r.Differences) > 0 {
-		fmt.Fprintln(&b, "\nDifference to the first scorer on the same cases; in words where the interval holds 0.")
-		fmt.Fprintln(table, "task\tscorer\tagainst\trate\tn\tgold share\tany\tall\tparts\tmrr")
-		for _, d := range r.Differences {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%g\t%d", d.Task, d.Scorer, d.Against, d.Rate, d.Metrics[GoldShare].N)
-			for _, m := range compared {
-				fmt.Fprintf(table, "\t%s", formatDifference(d.Metrics[m]))
-			}
-			fmt.Fprintln(table)
-		}
+	r.writeCode(table)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if len(r.Comparisons) > 0 {
+		fmt.Fprintf(table, "\n%s\n", comparisonLegend)
+		writeComparisons(table, r.Comparisons)
 		if err := table.Flush(); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintln(&b, "\nMean time of a case by stage; score/x is a part of score.")
+	fmt.Fprintln(table, "\nMean time of a case by stage; score/x is a part of score.")
 	for _, row := range r.Results {
 		var parts []string
 		for _, s := range row.Stages {
@@ -216,19 +206,44 @@ func (r Report) WriteText(w io.Writer) error {
 	return err
 }
 
+// writeResults writes the main table. The gold share of a scorer with several runs has the deviation between them behind ±.
+func (r Report) writeResults(w io.Writer) {
+	fmt.Fprintln(w, "task\tscorer\trate\tn\tno gold\tskipped\treached\tgold share\tany\tall\tparts\tmrr\tmodel tokens\tms/case")
+	for _, row := range r.Results {
+		fmt.Fprintf(w, "%s\t%s\t%g\t%d\t%d\t%d", row.Task, row.Scorer, row.Rate, row.N, row.WithoutGold, row.Skipped)
+		for _, m := range goldMetrics {
+			fmt.Fprintf(w, "\t%s", formatEstimate(row.Metrics[m]))
+			if m == GoldShare && row.Runs > 1 && row.Metrics[m].N > 0 {
+				fmt.Fprintf(w, " ±%.2f", row.SeedDeviation[m])
+			}
+		}
+		fmt.Fprintf(w, "\t%.0f\t%.1f\n", row.ModelTokens, milliseconds(row.Elapsed))
+	}
+}
+
+// writeCode writes what became of code, where there was any.
+func (r Report) writeCode(w io.Writer) {
+	headed := false
+	for _, row := range r.Results {
+		if row.Metrics[NewErrors].N == 0 {
+			continue
+		}
+		if !headed {
+			fmt.Fprintln(w, "\nCode that was shortened: places a case that no longer follow the grammar, the share of texts that have one, and names a\ncase that are used but no longer defined.")
+			fmt.Fprintln(w, "task\tscorer\trate\tn\tnew errors\ttexts with any\tundefined names")
+			headed = true
+		}
+		fmt.Fprintf(w, "%s\t%s\t%g\t%d", row.Task, row.Scorer, row.Rate, row.Metrics[NewErrors].N)
+		for _, m := range []Metric{NewErrors, BrokenTexts, Undefined} {
+			fmt.Fprintf(w, "\t%s", formatEstimate(row.Metrics[m]))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
 func formatEstimate(e Estimate) string {
 	if e.N == 0 {
 		return "-"
 	}
 	return fmt.Sprintf("%.2f [%.2f %.2f]", e.Mean, e.Low, e.High)
-}
-
-func formatDifference(e Estimate) string {
-	switch {
-	case e.N == 0:
-		return "-"
-	case e.Low <= 0 && e.High >= 0:
-		return fmt.Sprintf("no difference [%+.2f %+.2f]", e.Low, e.High)
-	}
-	return fmt.Sprintf("%+.2f [%+.2f %+.2f]", e.Mean, e.Low, e.High)
 }

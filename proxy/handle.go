@@ -239,8 +239,7 @@ func (r *request) readBody() ([]byte, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		r.fail(invalidRequest(fasthttp.StatusBadRequest, "incomplete_body", "", "the request's body ended early"))
-		r.ctx.Response.SetConnectionClose()
+		r.failBody(err)
 		return nil, err
 	}
 	if body.Len() > limit {
@@ -394,8 +393,22 @@ func (r *request) fail(e apiError) {
 	r.done(e.status, len(r.ctx.Response.Body()), errors.New(e.code))
 }
 
+// failBody answers a client whose body broke off.
+func (r *request) failBody(err error) {
+	r.ctx.Response.SetConnectionClose()
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		r.fail(invalidRequest(fasthttp.StatusRequestTimeout, "body_timeout", "", "the next part of the request's body did not come in time"))
+		return
+	}
+	r.fail(invalidRequest(fasthttp.StatusBadRequest, "incomplete_body", "", "the request's body ended early"))
+}
+
 // failUpstream answers for an upstream that could not.
 func (r *request) failUpstream(err error) {
+	if errors.Is(err, errBodyCut) {
+		r.failBody(err)
+		return
+	}
 	failed, ok := errors.AsType[*failure](err)
 	if !ok {
 		failed = &failure{fasthttp.StatusBadGateway, "upstream_broken", err}
@@ -411,6 +424,8 @@ func (r *request) failUpstream(err error) {
 		message = "the upstream could not be connected to in time"
 	case "request_timeout":
 		message = "the request took longer than requests may"
+	case "upstream_headers_too_large":
+		message = fmt.Sprintf("the head of the upstream's answer is larger than %d bytes", headerBuffer)
 	case "upstream_timeout":
 		message = "the upstream did not answer in time"
 	}

@@ -3,14 +3,11 @@ package proxy
 import (
 	"bufio"
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 )
 
@@ -176,99 +173,5 @@ func TestAnswersWhileTheBodyIsStillSent(t *testing.T) {
 	_ = writer.Close()
 	if rest, err := io.ReadAll(answers); err != nil || len(rest) != 0 {
 		t.Errorf("at the end: %q, %v", rest, err)
-	}
-}
-
-func TestABrokenAnswerIsRelayedAsBroken(t *testing.T) {
-	for _, c := range []struct{ name, head, body string }{
-		{"in an event stream", "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n", "f\r\ndata: {\"n\":1}\n\n\r\n"},
-		{"inside a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "ff\r\ndata: {\"n\":1}\n\n"},
-		{"before the stated length", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", "data: {\"n\":1}\n\n"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			base := upstreamOf(t, func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				conn, buffered, err := w.(http.Hijacker).Hijack()
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				fmt.Fprint(buffered, c.head, c.body)
-				_ = buffered.Flush()
-				_ = conn.Close()
-			})
-			resp := do(t, http.MethodPost, base+chatPath, strings.NewReader(`{"messages":[]}`))
-			got, err := io.ReadAll(resp.Body)
-			if err == nil {
-				t.Errorf("the answer ended as if it were whole: %q", got)
-			}
-			if string(got) != "data: {\"n\":1}\n\n" {
-				t.Errorf("received %q", got)
-			}
-		})
-	}
-	t.Run("before the head", func(t *testing.T) {
-		var requests atomic.Int32
-		base := upstreamOf(t, func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			requests.Add(1)
-			conn, _, err := w.(http.Hijacker).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			_ = conn.Close()
-		})
-		resp, answer := post(t, base, []byte(`{"messages":[]}`))
-		if resp.StatusCode != http.StatusBadGateway || !strings.Contains(string(answer), "upstream_broken") {
-			t.Errorf("%d %s", resp.StatusCode, answer)
-		}
-		if n := requests.Load(); n != 1 {
-			t.Errorf("the request was sent %d times", n)
-		}
-	})
-}
-
-func TestAClientThatLeavesStopsTheUpstream(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		head bool // sent before the client leaves
-		path string
-	}{
-		{"before the head", false, chatPath},
-		{"in the middle of a stream", true, chatPath},
-		{"on another path", false, "/v1/responses"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			arrived, stopped := make(chan struct{}), make(chan struct{})
-			base := upstreamOf(t, func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				if c.head {
-					fmt.Fprint(w, "data: 1\n\n")
-					w.(http.Flusher).Flush()
-				}
-				close(arrived)
-				<-r.Context().Done()
-				close(stopped)
-			})
-			ctx, leave := context.WithCancel(t.Context())
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+c.path, strings.NewReader(`{"messages":[]}`))
-			if err != nil {
-				t.Fatal(err)
-			}
-			go func() {
-				<-arrived
-				leave()
-			}()
-			resp, err := http.DefaultTransport.RoundTrip(req)
-			if err == nil {
-				_, err = io.ReadAll(resp.Body)
-				_ = resp.Body.Close()
-			}
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("the client saw %v", err)
-			}
-			<-stopped
-		})
 	}
 }

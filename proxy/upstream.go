@@ -181,26 +181,20 @@ func (u *upstream) do(ctx context.Context, head *fasthttp.RequestHeader, body re
 // try is one attempt of do. again says that the request may be sent once more: it went to a pooled connection that the
 // upstream had closed, and not a byte of it was written, or it is one that may be repeated.
 func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body requestBody) (x *exchange, again bool, err error) {
-	conn, err := u.pool.AcquireConn(u.connect, false)
-	for err == nil && !conn.LastUseTime().IsZero() && isStale(wire(conn.Conn()).Conn) {
-		u.pool.CloseConn(conn)
-		conn, err = u.pool.AcquireConn(u.connect, false)
+	conn, err := u.acquire(ctx)
+	for err == nil && conn.pooled && isStale(wire(conn.conn).Conn) {
+		conn.release(false)
+		conn, err = u.acquire(ctx)
 	}
 	if err != nil {
-		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		timeout, ok := errors.AsType[net.Error](err)
+		if ok && timeout.Timeout() || errors.Is(err, fasthttp.ErrTLSHandshakeTimeout) {
 			return nil, false, &failure{fasthttp.StatusGatewayTimeout, "upstream_connect_timeout", err}
 		}
 		return nil, false, &failure{fasthttp.StatusBadGateway, "upstream_unreachable", err}
 	}
-	pooled, before := !conn.LastUseTime().IsZero(), written(conn.Conn())
-	x = &exchange{up: u, conn: conn.Conn()}
-	x.release = func(reuse bool) {
-		if reuse {
-			u.pool.ReleaseConn(conn)
-		} else {
-			u.pool.CloseConn(conn)
-		}
-	}
+	pooled, before := conn.pooled, written(conn.conn)
+	x = &exchange{up: u, conn: conn.conn, release: conn.release}
 	x.stop = context.AfterFunc(ctx, func() { _ = x.conn.Close() })
 	defer func() {
 		if err != nil {
@@ -222,13 +216,68 @@ func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body r
 	x.response.Header.SetNoDefaultContentType(true)
 	if err := x.response.ReadLimitBody(x.reader, 0); err != nil {
 		repeatable := (head.IsGet() || head.IsHead()) && body.stream == nil
+		if x.upload != nil {
+			if cut := x.upload.cut.Load(); cut != nil {
+				return x, false, *cut
+			}
+		}
 		// What fasthttp says of a malformed head may quote it, so it is not passed on.
 		if wire(x.conn).timedOut.Load() {
 			return x, false, &failure{fasthttp.StatusGatewayTimeout, "upstream_timeout", errors.New("no answer in time")}
 		}
+		if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+			return x, false, &failure{fasthttp.StatusBadGateway, "upstream_headers_too_large", errors.New("the head is larger than the buffer")}
+		}
 		return x, pooled && repeatable, &failure{fasthttp.StatusBadGateway, "upstream_broken", errors.New("the connection broke before an answer")}
 	}
 	return x, false, nil
+}
+
+// lease is a connection of the pool, taken out for one exchange.
+type lease struct {
+	conn    net.Conn
+	pooled  bool // it has served before
+	release func(reuse bool)
+}
+
+// acquire takes a connection from the pool or makes one, no longer than the connect timeout and ctx allow. What is
+// connected after that serves a later request.
+func (u *upstream) acquire(ctx context.Context) (lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.connect)
+	defer cancel()
+	type acquired struct {
+		lease lease
+		err   error
+	}
+	result := make(chan acquired)
+	go func() {
+		var got acquired
+		conn, err := u.pool.AcquireConn(u.connect, false)
+		if err != nil {
+			got.err = err
+		} else {
+			got.lease = lease{conn.Conn(), !conn.LastUseTime().IsZero(), func(reuse bool) {
+				if reuse {
+					u.pool.ReleaseConn(conn)
+				} else {
+					u.pool.CloseConn(conn)
+				}
+			}}
+		}
+		select {
+		case result <- got:
+		case <-ctx.Done():
+			if got.err == nil {
+				got.lease.release(true)
+			}
+		}
+	}()
+	select {
+	case got := <-result:
+		return got.lease, got.err
+	case <-ctx.Done():
+		return lease{}, ctx.Err() // of which a timeout is a net.Error
+	}
 }
 
 // send writes the request, a stream in the background: servers may answer before they have read it all.
@@ -314,7 +363,11 @@ type upload struct {
 	body requestBody
 	done chan struct{}
 	sent bool // in full; valid once done is closed
+	cut  atomic.Pointer[error]
 }
+
+// errBodyCut wraps why a client's body broke off.
+var errBodyCut = errors.New("the client's body broke off")
 
 // run copies the stream, flushing after every read. A stream that breaks breaks the request too: closing the connection
 // before the last byte is what tells the upstream that it is not whole.
@@ -323,8 +376,12 @@ func (up *upload) run(w *bufio.Writer) {
 	defer up.x.up.pool.ReleaseWriter(w)
 	buffer := make([]byte, copyBuffer)
 	chunked := up.body.length < 0
+	left := up.body.length
 	for {
 		n, err := up.body.stream.Read(buffer)
+		if left -= n; errors.Is(err, io.EOF) && !chunked && left > 0 {
+			err = io.ErrUnexpectedEOF
+		}
 		if n > 0 {
 			_ = up.x.conn.SetWriteDeadline(time.Now().Add(up.x.up.idleTimeout))
 			if writeErr := writeBody(w, buffer[:n], chunked); writeErr != nil {
@@ -343,6 +400,8 @@ func (up *upload) run(w *bufio.Writer) {
 			_ = up.x.conn.SetReadDeadline(time.Now().Add(up.x.up.headerTimeout))
 			return
 		case err != nil:
+			err = fmt.Errorf("%w: %w", errBodyCut, err)
+			up.cut.Store(&err)
 			_ = up.x.conn.Close()
 			return
 		}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,41 +13,6 @@ import (
 	"testing"
 	"time"
 )
-
-func TestTimeouts(t *testing.T) {
-	quit := make(chan struct{})
-	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/stream" {
-			fmt.Fprint(w, "begin")
-			w.(http.Flusher).Flush()
-		}
-		<-quit
-	}))
-	t.Cleanup(up.Close)
-	t.Cleanup(func() { close(quit) })
-	base := startProxy(t, Options{Upstream: up.URL, HeaderTimeout: 50 * time.Millisecond, IdleTimeout: 50 * time.Millisecond})
-	resp, answer := post(t, base, []byte(`{}`))
-	if resp.StatusCode != http.StatusGatewayTimeout || !strings.Contains(string(answer), "upstream_timeout") {
-		t.Errorf("%d %s", resp.StatusCode, answer)
-	}
-	streamed := do(t, http.MethodGet, base+"/stream", nil)
-	if got, err := io.ReadAll(streamed.Body); err == nil || string(got) != "begin" {
-		t.Errorf("received %q, %v", got, err)
-	}
-}
-
-func TestUnreachableUpstream(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	base := startProxy(t, Options{Upstream: "http://" + l.Addr().String()})
-	resp, answer := post(t, base, []byte(`{}`))
-	if resp.StatusCode != http.StatusBadGateway || !strings.Contains(string(answer), "upstream_unreachable") {
-		t.Errorf("%d %s", resp.StatusCode, answer)
-	}
-}
 
 func TestStaleConnectionsAreNotUsed(t *testing.T) {
 	requests, closed := 0, make(chan struct{}, 10)

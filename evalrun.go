@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/pith-llm/pith/compressors"
 	"github.com/pith-llm/pith/config"
 	"github.com/pith-llm/pith/eval"
+	"github.com/pith-llm/pith/proxy"
 	"github.com/pith-llm/pith/scoring"
 )
 
@@ -22,6 +24,7 @@ type evalRunCommand struct {
 	Rate   []float64 `required:"" placeholder:"R,…" help:"Shares of tokens to keep, above 0 and up to 1; 0 leaves it to the policy of the settings, and the report says what was reached."`
 	Limit  int       `help:"Cases of each file; 0 is all."`
 	Seed   uint64    `help:"Draws the cases of --limit, the random scorer and the bootstrap; 0 takes the first cases."`
+	Via    string    `enum:",proxy" default:"" placeholder:"proxy" help:"'proxy' also sends every case through a running proxy, as a client would, and measures what the upstream receives."`
 	JSON   string    `name:"json" placeholder:"OUT" help:"Also write the report as JSON to this file; - is standard output instead of the tables."`
 	Folds  string    `placeholder:"DIR" help:"Folder of combinations that 'pith eval fit --folds' wrote: the default scorer measures each case with weights that were fitted without its repository or question."`
 	Quiet  bool      `help:"No progress on standard error."`
@@ -42,6 +45,9 @@ func (c *evalRunCommand) Run(ctx context.Context, std streams) error {
 		},
 		CountTokens: e.counter.Count,
 		LM:          e.lm,
+	}
+	if c.Via == "proxy" {
+		options.Proxy = e.evalProxy
 	}
 	if !c.Quiet {
 		options.Progress = std.stderr
@@ -85,6 +91,22 @@ func (e *engine) evalScorer(folds string) func(name string, fold int) (compresso
 		return adapted(shared.With(combination)), nil
 	}
 }
+
+// evalProxy returns a proxy as 'pith serve' runs it, but for a deadline that no case reaches: what is measured is not the
+// speed of the machine.
+func (e *engine) evalProxy(scorer compressors.Scorer, upstream string, observe func(proxy.Report)) (*proxy.Server, error) {
+	compressor, err := e.compressorWith(scorer, e.settings.Compression.MinTokens)
+	if err != nil {
+		return nil, err
+	}
+	return proxy.NewServer(proxy.Options{
+		Upstream: upstream, Compressor: compressor, CountTokens: e.counter.Count,
+		FileReads: e.settings.Compression.FileReads, Deadline: evalDeadline, Observe: observe,
+	})
+}
+
+// evalDeadline is long enough for a case with a slow scorer.
+const evalDeadline = 30 * time.Minute
 
 // writeJSON writes v, indented, to the file at path, or to stdout for "-".
 func writeJSON(path string, stdout io.Writer, v any) error {

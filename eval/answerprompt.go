@@ -9,7 +9,14 @@ import (
 // or not, one each of the case's; an empty one is left out with its name. A completion ends at the cursor, on a line of its
 // own.
 func promptOf(c Case, texts []string) string {
+	prompt, _ := promptPlaces(c, texts)
+	return prompt
+}
+
+// promptPlaces is promptOf with the offset of each text in the prompt.
+func promptPlaces(c Case, texts []string) (prompt string, places []int) {
 	var b strings.Builder
+	places = make([]int, len(texts))
 	if c.Instruction != "" {
 		b.WriteString(c.Instruction + "\n\n")
 	}
@@ -18,22 +25,23 @@ func promptOf(c Case, texts []string) string {
 		case text == "":
 			continue
 		case t.Language == "en":
-			fmt.Fprintf(&b, "Document [%d](Title: %s) %s", i+1, t.Name, text)
+			fmt.Fprintf(&b, "Document [%d](Title: %s) ", i+1, t.Name)
 		default:
 			if t.Name != "" {
 				b.WriteString(t.Name + "\n")
 			}
-			b.WriteString(text)
 		}
+		places[i] = b.Len()
+		b.WriteString(text)
 		endLine(&b, text)
 	}
 	if !isCompletion(c) {
 		b.WriteString("\n" + c.Query)
-		return b.String()
+		return b.String(), places
 	}
 	b.WriteString(c.Query)
 	endLine(&b, c.Query)
-	return b.String()
+	return b.String(), places
 }
 
 func endLine(b *strings.Builder, text string) {

@@ -71,7 +71,11 @@ func Answers(ctx context.Context, o AnswerOptions) (*AnswerReport, error) {
 	var arms [][]preparer
 	for _, name := range o.Scorers {
 		runs, err := armOptions{
-			seed: o.Seed, scorer: o.Scorer, compressor: o.Compressor, countTokens: o.CountTokens, lm: o.LM,
+			seed: o.Seed, scorer: o.Scorer, countTokens: o.CountTokens, lm: o.LM,
+			run: func(scorer compressors.Scorer) (preparer, error) {
+				compressor, err := o.Compressor(scorer)
+				return engineRun{compressor}, err
+			},
 		}.arm(name)
 		if err != nil {
 			return nil, fmt.Errorf("scorer %q: %w", name, err)
@@ -148,7 +152,7 @@ func compressed(ctx context.Context, reader *caseReader, runs []preparer, rate f
 	var out answer
 	share := 1 / float64(len(runs))
 	for _, run := range runs {
-		p, err := run.prepare(ctx, reader.c.Query, reader.c.Texts)
+		p, err := run.prepare(ctx, reader.c)
 		if err != nil {
 			return answer{}, err
 		}

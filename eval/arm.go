@@ -15,22 +15,23 @@ type plan interface {
 
 // preparer scores cases: a compressor with a scorer, or a baseline that selects by itself.
 type preparer interface {
-	prepare(ctx context.Context, query string, texts []compressors.Text) (plan, error)
+	prepare(ctx context.Context, c Case) (plan, error)
 }
 
 // engineRun is a preparer that leaves all but the scores to the compressor.
 type engineRun struct{ *compressors.Compressor }
 
-func (e engineRun) prepare(ctx context.Context, query string, texts []compressors.Text) (plan, error) {
-	return e.Prepare(ctx, query, texts)
+func (e engineRun) prepare(ctx context.Context, c Case) (plan, error) {
+	return e.Prepare(ctx, c.Query, c.Texts)
 }
 
 // armOptions is what arms are made of.
 type armOptions struct {
 	seed uint64
 	// scorer returns the named scorer where the name is of no baseline.
-	scorer      func(name string) (compressors.Scorer, error)
-	compressor  func(compressors.Scorer) (*compressors.Compressor, error)
+	scorer func(name string) (compressors.Scorer, error)
+	// run returns what prepares cases with a scorer.
+	run         func(compressors.Scorer) (preparer, error)
 	countTokens func(string) int
 	lm          func() (*scoring.LM, error)
 }
@@ -66,11 +67,11 @@ func (o armOptions) arm(name string) ([]preparer, error) {
 		scorers = append(scorers, scorer)
 	}
 	for _, scorer := range scorers {
-		compressor, err := o.compressor(scorer)
+		run, err := o.run(scorer)
 		if err != nil {
 			return nil, err
 		}
-		runs = append(runs, engineRun{compressor})
+		runs = append(runs, run)
 	}
 	return runs, nil
 }

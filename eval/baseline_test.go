@@ -158,7 +158,7 @@ func TestLongCodeZip(t *testing.T) {
 	z := &codeZip{lm: embeddedLM, countTokens: countWords}
 	const query = "Where are the apples of all baskets added up?"
 	texts := []compressors.Text{{Name: "stock.go", Content: zipSource}}
-	prepared, err := z.prepare(t.Context(), query, texts)
+	prepared, err := z.prepare(t.Context(), Case{Query: query, Texts: texts})
 	if err != nil {
 		t.Fatal(err)
 	}

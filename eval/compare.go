@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // Comparison is how much a metric of a scorer lies above that of another on the same cases, and whether that is more than
@@ -37,7 +38,8 @@ func (c Comparison) Verdict() string {
 	return "worse"
 }
 
-// compare tests every scorer against the first, for each task and for all of them.
+// compare tests every scorer against the first, or what went through a proxy against what did not, for each task and for all
+// of them.
 func (r *runner) compare() []Comparison {
 	tasks := slices.Clone(r.tasks)
 	if len(tasks) > 1 {
@@ -47,6 +49,9 @@ func (r *runner) compare() []Comparison {
 	for _, task := range tasks {
 		for i := 1; i < len(r.Scorers); i++ {
 			scorer, against := r.Scorers[i], r.Scorers[0]
+			if direct, ok := strings.CutSuffix(scorer, viaProxy); ok {
+				against = direct
+			}
 			for _, rate := range r.Rates {
 				all = r.appendComparison(all, Comparison{Task: task, Scorer: scorer, Against: against, Metric: GoldShare, Rate: rate}, rate)
 			}

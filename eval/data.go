@@ -28,6 +28,8 @@ type Case struct {
 	Answers []string
 	// Gold holds what must survive; its zero value means that the case is not labelled.
 	Gold Gold
+	// Messages is the chat of which Texts are the tool results, if the case is one.
+	Messages []Message
 	// Instruction is the task prompt that comes before the texts, Metric how the data says an answer is scored.
 	Instruction, Metric string
 }
@@ -43,6 +45,26 @@ type Gold struct {
 // Part is one thing that must survive. Each of its places alone is enough.
 type Part struct {
 	Places []Place
+}
+
+// Message is one message of a chat.
+type Message struct {
+	Role, Content string
+	// Raw is the message as the data has it, tool calls and all.
+	Raw json.RawMessage
+}
+
+// UnmarshalJSON keeps the message as it is beside what is read of it. A content of null is empty.
+func (m *Message) UnmarshalJSON(raw []byte) error {
+	var fields struct {
+		Role    string `json:"role"`
+		Content string `json:"content"`
+	}
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return err
+	}
+	*m = Message{Role: fields.Role, Content: fields.Content, Raw: bytes.Clone(raw)}
+	return nil
 }
 
 // Place is the half-open byte range [Start, End) of the text with index Text.
@@ -62,13 +84,10 @@ type record struct {
 		Text string `json:"text"`
 		Lang string `json:"lang"`
 	} `json:"context"`
-	Messages []struct {
-		Role    string `json:"role"`
-		Content string `json:"content"` // null is empty
-	} `json:"messages"`
-	Answers      []string `json:"answers"`
-	GoldSegments []int    `json:"gold_segments"`
-	Meta         labels   `json:"meta"`
+	Messages     []Message `json:"messages"`
+	Answers      []string  `json:"answers"`
+	GoldSegments []int     `json:"gold_segments"`
+	Meta         labels    `json:"meta"`
 }
 
 // labels are the fields of meta that say what must survive.
@@ -156,7 +175,7 @@ func parseCase(line []byte) (Case, error) {
 	}
 	c := Case{
 		ID: r.ID, Task: r.Task, Source: r.Source, License: r.License, Query: r.Query, Answers: r.Answers,
-		Instruction: r.Meta.Instruction, Metric: r.Meta.Metric,
+		Messages: r.Messages, Instruction: r.Meta.Instruction, Metric: r.Meta.Metric,
 	}
 	for _, s := range r.Context {
 		c.Texts = append(c.Texts, compressors.Text{Name: s.Name, Language: s.Lang, Content: s.Text})

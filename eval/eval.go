@@ -11,13 +11,15 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pith-llm/pith/compressors"
+	"github.com/pith-llm/pith/proxy"
 	"github.com/pith-llm/pith/scoring"
 )
 
-// RunOptions says what to measure. All fields but Limit, Seed, LM and Progress are required.
+// RunOptions says what to measure. All fields but Limit, Seed, Proxy, LM and Progress are required.
 type RunOptions struct {
 	// Data are the files of cases.
 	Data []string
@@ -39,6 +41,9 @@ type RunOptions struct {
 	Compressor func(compressors.Scorer) (*compressors.Compressor, error)
 	// CountTokens counts tokens as the compressor does.
 	CountTokens func(string) int
+	// Proxy, if set, returns a proxy in front of upstream that uses the scorer; every scorer is then also measured with its
+	// cases sent through one, and compared with itself without.
+	Proxy func(scorer compressors.Scorer, upstream string, observe func(proxy.Report)) (*proxy.Server, error)
 	// LM is the decoder of the published baselines, called when one of them first needs it.
 	LM func() (*scoring.LM, error)
 	// Progress, if set, is told of every case before it runs.
@@ -137,7 +142,17 @@ func Run(ctx context.Context, options RunOptions) (Report, error) {
 		return Report{}, err
 	}
 	r := runner{RunOptions: options, cells: map[cell][]observation{}}
-	for _, name := range options.Scorers {
+	if options.Proxy != nil {
+		r.Scorers = nil
+		for _, name := range options.Scorers {
+			r.Scorers = append(r.Scorers, name)
+			if name != longCodeZip { // it is no scorer: a proxy cannot use it
+				r.Scorers = append(r.Scorers, name+viaProxy)
+			}
+		}
+	}
+	defer r.stop()
+	for _, name := range r.Scorers {
 		var folds [][]preparer
 		for fold := range r.folds() {
 			runs, err := r.arm(name, fold)
@@ -169,6 +184,15 @@ type runner struct {
 	arms  [][][]preparer // [scorer][fold][run]
 	tasks []string       // in the order of the data
 	cells map[cell][]observation
+	// proxies are those that run.
+	proxies []*proxyRun
+}
+
+// stop ends what the run has started.
+func (r *runner) stop() {
+	for _, p := range r.proxies {
+		_ = p.stop() // nothing is under way
+	}
 }
 
 // folds is how many compressors a scorer needs.
@@ -184,11 +208,28 @@ func (r *runner) arm(name string, fold int) ([]preparer, error) {
 	if !r.Folded {
 		fold = -1
 	}
-	return armOptions{
-		seed:       r.Seed,
-		scorer:     func(name string) (compressors.Scorer, error) { return r.Scorer(name, fold) },
-		compressor: r.Compressor, countTokens: r.CountTokens, lm: r.LM,
-	}.arm(name)
+	name, proxied := strings.CutSuffix(name, viaProxy)
+	o := armOptions{
+		seed:        r.Seed,
+		scorer:      func(name string) (compressors.Scorer, error) { return r.Scorer(name, fold) },
+		countTokens: r.CountTokens, lm: r.LM,
+		run: func(scorer compressors.Scorer) (preparer, error) {
+			compressor, err := r.Compressor(scorer)
+			return engineRun{compressor}, err
+		},
+	}
+	if proxied {
+		o.run = func(scorer compressors.Scorer) (preparer, error) {
+			p, err := startProxyRun(r.CountTokens, func(upstream string, observe func(proxy.Report)) (*proxy.Server, error) {
+				return r.Proxy(scorer, upstream, observe)
+			})
+			if err == nil {
+				r.proxies = append(r.proxies, p)
+			}
+			return p, err
+		}
+	}
+	return o.arm(name)
 }
 
 // run measures one case under all scorers at all rates.
@@ -234,7 +275,7 @@ type measured struct {
 // measure scores the case once and compresses it to each rate.
 func (r *runner) measure(ctx context.Context, m measured, p preparer) ([]observation, error) {
 	start := time.Now()
-	plan, err := p.prepare(ctx, m.Query, m.Texts)
+	plan, err := p.prepare(ctx, m.Case)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +292,8 @@ func (r *runner) measure(ctx context.Context, m measured, p preparer) ([]observa
 			return nil, err
 		}
 		took := prepared + time.Since(start)
-		o, err := r.observe(m, result)
+		_, sent := plan.(*proxyPlan)
+		o, err := r.observe(m, result, !sent)
 		if err != nil {
 			return nil, fmt.Errorf("rate %v, %w", rate, err)
 		}
@@ -267,22 +309,27 @@ func (r *runner) measure(ctx context.Context, m measured, p preparer) ([]observa
 	return observations, nil
 }
 
-// observe proves a result and measures what of the labels and of the code survived.
-func (r *runner) observe(m measured, result compressors.Result) (observation, error) {
+// observe measures what of the labels survived. If texts were compressed each for itself it also proves the outputs and
+// checks their code; what was sent through a proxy is proved there.
+func (r *runner) observe(m measured, result compressors.Result, each bool) (observation, error) {
 	o := observation{
 		labelled: len(m.Gold.Texts) > 0, tokensIn: result.TokensIn, modelTokens: result.ModelTokens,
 		stages: result.Stages, group: m.group, skipped: true,
 	}
 	for i, t := range result.Texts {
-		if err := compressors.Verify(m.Texts[i].Content, t.Output); err != nil {
-			return observation{}, fmt.Errorf("text %d: the output does not follow from the source: %w", i, err)
+		if each {
+			if err := compressors.Verify(m.Texts[i].Content, t.Output); err != nil {
+				return observation{}, fmt.Errorf("text %d: the output does not follow from the source: %w", i, err)
+			}
 		}
 		o.skipped = o.skipped && t.Skip != compressors.NotSkipped
 	}
 	if result.TokensIn > 0 {
 		o.set(RateReached, float64(result.TokensOut)/float64(result.TokensIn))
 	}
-	o.checkCode(m, result)
+	if each {
+		o.checkCode(m, result)
+	}
 	if o.labelled {
 		s := survival(m.Case, result, r.CountTokens)
 		o.set(GoldShare, s.share)

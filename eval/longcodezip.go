@@ -68,14 +68,15 @@ type codeZipPlan struct {
 	modelTokens int
 }
 
-func (z *codeZip) prepare(ctx context.Context, query string, texts []compressors.Text) (plan, error) {
+func (z *codeZip) prepare(ctx context.Context, c Case) (plan, error) {
+	query, texts := c.Query, c.Texts
 	if query == "" || compressors.WholeText(query) {
 		// Nothing is scored: the compressor leaves such a case as it is.
-		c, err := compressors.New(compressors.Options{CountTokens: z.countTokens})
+		none, err := compressors.New(compressors.Options{CountTokens: z.countTokens})
 		if err != nil {
 			return nil, err
 		}
-		return c.Prepare(ctx, query, texts)
+		return none.Prepare(ctx, query, texts)
 	}
 	lm, err := z.lm()
 	if err != nil {

@@ -39,7 +39,8 @@ func newEngine(settings config.Engine, logger *slog.Logger) (*engine, error) {
 			return nil, fmt.Errorf("scoring.tier: this CPU lacks %s; it has %s", tier, kernels.Best())
 		}
 	}
-	counter, err := tokenizer.NewCounter(settings.Compression.Tokenizer)
+	encoding, _ := vocabulary(settings.Compression.Tokenizer)
+	counter, err := tokenizer.NewCounter(encoding)
 	if err != nil {
 		return nil, fmt.Errorf("compression.tokenizer: %w", err)
 	}
@@ -76,6 +77,15 @@ func newEngine(settings config.Engine, logger *slog.Logger) (*engine, error) {
 			})
 		}),
 	}, nil
+}
+
+// vocabulary returns the encoding for a setting and by how much, as a share, its counts may be wrong. Claude, Gemini and
+// their like publish none; o200k_base is the nearest known.
+func vocabulary(setting string) (encoding string, margin float64) {
+	if setting == "approximate" {
+		return "o200k_base", 0.05
+	}
+	return setting, 0
 }
 
 // openModel opens the GGUF file at path, or the embedded one if path is empty.

@@ -83,6 +83,7 @@ func parse(ctx context.Context, cli *commands, args, environ []string, std strea
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
 		kong.Bind(config.LoadSecrets(environ)),
+		kong.Bind(invocation{args, environ}),
 		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 			if value, ok := source.Lookup(flag.Name); ok {
 				return value, nil
@@ -94,6 +95,7 @@ func parse(ctx context.Context, cli *commands, args, environ []string, std strea
 		return nil, err
 	}
 	parsed, err := app.Parse(args)
+	cli.Serve.Upstreams = source.Upstreams()
 	if printedHelp {
 		return nil, nil //nolint:nilnil // documented
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/pith-llm/pith/config"
 	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/proxy"
+	"github.com/pith-llm/pith/scoring/tokenizer"
 )
 
 type serveCommand struct {
@@ -25,10 +26,11 @@ type serveCommand struct {
 // drainTime is how long requests under way may take after a signal to stop.
 const drainTime = 30 * time.Second
 
-func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secrets) error {
-	if c.Upstream == "" {
+func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secrets, from invocation) error {
+	if c.Upstream == "" && len(c.Upstreams) == 0 {
 		return errors.New("no upstream: say with --upstream, PITH_UPSTREAM or the key upstream where requests go, such as http://127.0.0.1:8000, or 'embedded'")
 	}
+	asked := *c
 	defer keepProcessorFree(&c.Scoring)()
 	logger := slog.New(slog.NewTextHandler(std.stderr, nil))
 	e, err := newEngine(c.Engine, logger)
@@ -52,7 +54,12 @@ func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secr
 		defer model.stop()
 		upstream = model.url
 	}
-	server, err := e.proxy(c.Edge, upstream, logger, nil, secrets)
+	counts := newCounting(e)
+	options, err := counts.options(c.Edge, upstream, logger, nil, secrets)
+	if err != nil {
+		return err
+	}
+	server, err := proxy.NewServer(options)
 	if err != nil {
 		return err
 	}
@@ -61,15 +68,23 @@ func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secr
 		primed = e.prime(ctx, logger)
 	}
 	if c.Admin != "" {
-		stop, err := serveAdmin(c.Admin, server.Admin(primed), logger)
+		ready := func() error {
+			if ctx.Err() != nil {
+				return errors.New("draining")
+			}
+			return primed()
+		}
+		stop, err := serveAdmin(c.Admin, server.Admin(ready), logger)
 		if err != nil {
 			return err
 		}
 		defer stop()
 	}
-	logger.Info("listening", "address", listener.Addr().String(), "upstream", upstream, "mode", c.Mode,
+	defer reloadOnHangup(&serving{server, counts, asked, upstream, logger, secrets}, from)()
+	logger.Info("listening", "address", listener.Addr().String(), "upstream", upstream, "upstreams", len(options.Upstreams), "mode", c.Mode,
 		"scorer", c.Scoring.Scorer, "tier", e.tier.String(), "tiers_here", tierList(kernels.Supported()),
 		"tiers_lacking", tierList(kernels.Unsupported()), "version", version())
+	defer context.AfterFunc(ctx, func() { logger.Info("draining: no new connections", "at_most", drainTime) })()
 	return serveUntilDone(ctx, server, listener)
 }
 
@@ -133,27 +148,83 @@ func (e *engine) scorerName() string {
 
 // proxy returns a server in front of upstream; observe may be nil.
 func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, observe func(proxy.Report), secrets config.Secrets) (*proxy.Server, error) {
-	mode, err := proxy.ParseMode(edge.Mode)
-	if err != nil {
-		return nil, fmt.Errorf("mode: %w", err)
-	}
-	documents, err := proxy.ParseDocumentRules(edge.Documents)
-	if err != nil {
-		return nil, fmt.Errorf("documents: %w", err)
-	}
-	compressor, err := e.compressor(e.scorerName())
+	options, err := newCounting(e).options(edge, upstream, logger, observe, secrets)
 	if err != nil {
 		return nil, err
 	}
-	return proxy.NewServer(proxy.Options{
+	return proxy.NewServer(options)
+}
+
+// counting holds the compressors of an engine by the vocabulary in which they count. All share one scorer.
+type counting struct {
+	engine *engine
+	scorer compressors.Scorer // once one is needed
+	known  map[string]*compressors.Compressor
+}
+
+func newCounting(e *engine) *counting {
+	return &counting{engine: e, known: map[string]*compressors.Compressor{}}
+}
+
+// by returns the compressor for a setting of the tokenizer, and its counter.
+func (c *counting) by(setting string) (*compressors.Compressor, func(string) int, error) {
+	encoding, _ := vocabulary(setting)
+	counter, err := tokenizer.NewCounter(encoding)
+	if err != nil {
+		return nil, nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	if c.scorer == nil {
+		if c.scorer, err = c.engine.scorer(c.engine.scorerName()); err != nil {
+			return nil, nil, fmt.Errorf("scoring.scorer: %w", err)
+		}
+	}
+	if c.known[encoding] == nil {
+		e := *c.engine
+		e.counter = counter
+		if c.known[encoding], err = e.compressorWith(c.scorer, e.settings.Compression.MinTokens); err != nil {
+			return nil, nil, err
+		}
+	}
+	return c.known[encoding], counter.Count, nil
+}
+
+// options turns settings into the proxy's options; upstream may be empty if the settings list others.
+func (c *counting) options(edge config.Edge, upstream string, logger *slog.Logger, observe func(proxy.Report), secrets config.Secrets) (proxy.Options, error) {
+	mode, err := proxy.ParseMode(edge.Mode)
+	if err != nil {
+		return proxy.Options{}, fmt.Errorf("mode: %w", err)
+	}
+	documents, err := proxy.ParseDocumentRules(edge.Documents)
+	if err != nil {
+		return proxy.Options{}, fmt.Errorf("documents: %w", err)
+	}
+	egress, err := secrets.EgressProxy(edge.EgressProxy)
+	if err != nil {
+		return proxy.Options{}, err
+	}
+	compression := c.engine.settings.Compression
+	compressor, count, err := c.by(compression.Tokenizer)
+	if err != nil {
+		return proxy.Options{}, err
+	}
+	_, margin := vocabulary(compression.Tokenizer)
+	upstreams := make([]proxy.Upstream, len(edge.Upstreams))
+	for i, settings := range edge.Upstreams {
+		if upstreams[i], err = c.upstream(settings, secrets); err != nil {
+			return proxy.Options{}, fmt.Errorf("upstreams: %s: %w", settings.Name, err)
+		}
+	}
+	return proxy.Options{
 		Upstream:       upstream,
+		Upstreams:      upstreams,
+		Proxy:          egress,
 		Compressor:     compressor,
-		CountTokens:    e.counter.Count,
+		CountTokens:    count,
+		TokenMargin:    margin,
 		Mode:           mode,
 		Documents:      documents,
-		FileReads:      e.settings.Compression.FileReads,
-		Deadline:       e.settings.Compression.Deadline,
-		Receipts:       receiptBytes(edge),
+		FileReads:      compression.FileReads,
+		Deadline:       compression.Deadline,
 		MaxBody:        edge.MaxBody << 20,
 		ConnectTimeout: edge.ConnectTimeout,
 		HeaderTimeout:  edge.HeaderTimeout,
@@ -164,9 +235,45 @@ func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, o
 		QueueTimeout:   edge.QueueTimeout,
 		Token:          secrets.Access,
 		UpstreamKey:    secrets.Upstream,
+		Receipts:       receiptBytes(edge),
 		Logger:         logger,
 		Observe:        observe,
-	})
+	}, nil
+}
+
+// upstream turns the settings of one upstream into its options.
+func (c *counting) upstream(settings config.Upstream, secrets config.Secrets) (proxy.Upstream, error) {
+	u := proxy.Upstream{
+		Name: settings.Name, URL: settings.URL, Path: settings.Path, Models: settings.Models,
+		ConnectTimeout: settings.ConnectTimeout, HeaderTimeout: settings.HeaderTimeout, IdleTimeout: settings.IdleTimeout, TotalTimeout: settings.TotalTimeout,
+	}
+	for _, name := range settings.Dialects {
+		dialect, err := proxy.ParseDialect(name)
+		if err != nil {
+			return u, err
+		}
+		u.Dialects = append(u.Dialects, dialect)
+	}
+	var err error
+	if settings.KeyEnv != "" {
+		if u.Key, err = secrets.Key(settings.KeyEnv); err != nil {
+			return u, err
+		}
+	}
+	if settings.EgressProxy != "" {
+		if u.Proxy, err = secrets.EgressProxy(settings.EgressProxy); err != nil {
+			return u, err
+		}
+	}
+	counts := c.engine.settings.Compression.Tokenizer
+	if settings.Tokenizer != "" {
+		counts = settings.Tokenizer
+	}
+	_, u.TokenMargin = vocabulary(counts)
+	if u.Compressor, u.CountTokens, err = c.by(counts); err != nil {
+		return u, err
+	}
+	return u, nil
 }
 
 // receiptBytes is the memory for receipts: without an admin address nobody could ask for them.

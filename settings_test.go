@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pith-llm/pith/config"
 )
 
 // settings lists the fields of a command's settings by their path in the settings file.
@@ -16,6 +19,9 @@ func settings(command *serveCommand) map[string]reflect.Value {
 	var add func(prefix string, v reflect.Value)
 	add = func(prefix string, v reflect.Value) {
 		for field, value := range v.Fields() {
+			if field.Tag.Get("kong") == "-" {
+				continue // no flag or variable can hold it
+			}
 			name := field.Tag.Get("name")
 			if name == "" {
 				for i, c := range field.Name {
@@ -114,5 +120,41 @@ func TestFlagsWinOverTheEnvironmentOverTheFile(t *testing.T) {
 	command := parseServe(t, environ, "--config", path, "--listen", "flag:1")
 	if command.Listen != "flag:1" || command.Mode != "observe" || command.Scoring.Scorer != "bm25" {
 		t.Errorf("listen %s, mode %s, scorer %s", command.Listen, command.Mode, command.Scoring.Scorer)
+	}
+}
+
+func TestEverySettingOfAnUpstreamReachesTheProxy(t *testing.T) {
+	command := parseServe(t, nil)
+	e, err := newEngine(command.Engine, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := newCounting(e)
+	secrets := config.LoadSecrets([]string{"KEY=sk-1"})
+	settings := config.Upstream{
+		Name: "a", URL: "http://a", Path: "/a", Dialects: []string{"chat"}, Models: []string{"m"}, KeyEnv: "KEY", Tokenizer: "approximate", EgressProxy: "off",
+		ConnectTimeout: time.Second, HeaderTimeout: 2 * time.Second, IdleTimeout: 3 * time.Second, TotalTimeout: 4 * time.Second,
+	}
+	upstream := func(settings config.Upstream) string {
+		u, err := counts.upstream(settings, secrets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxied := u.Proxy != nil
+		u.Proxy, u.Compressor, u.CountTokens = nil, nil, nil
+		return fmt.Sprintf("%+v %v", u, proxied)
+	}
+	full := upstream(settings)
+	for field := range reflect.TypeFor[config.Upstream]().Fields() {
+		less := settings
+		reflect.ValueOf(&less).Elem().FieldByIndex(field.Index).SetZero()
+		if upstream(less) == full {
+			t.Errorf("%s has no effect", field.Name)
+		}
+	}
+	for _, settings := range []config.Upstream{{Dialects: []string{"x"}}, {KeyEnv: "NONE"}, {EgressProxy: "x"}, {Tokenizer: "x"}} {
+		if _, err := counts.upstream(settings, secrets); err == nil {
+			t.Errorf("%+v: no error", settings)
+		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 type Edge struct {
 	Listen         string        `default:"127.0.0.1:8787" help:"Address to listen on; loopback unless you say otherwise."`
 	Upstream       string        `help:"Base URL of the LLM API without /v1, such as http://127.0.0.1:8000, or 'embedded' for the model inside this binary."`
+	Upstreams      []Upstream    `kong:"-"` // of the file, for more than one
+	EgressProxy    string        `default:"environment" help:"Proxy through which upstreams are reached: environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), off, or a URL such as http://proxy:3128 or socks5://proxy:1080."`
 	Mode           string        `default:"on" enum:"on,observe,off" help:"Compress (on), compress and report but forward the original (observe), or forward only (off)."`
 	Documents      string        `help:"Where prompts of your own templates hold documents, one rule a line: the text in front of them, '...', the text behind them. Common templates and tags such as <documents> need none."`
 	MaxBody        int           `name:"max-body-mib" default:"64" help:"Largest request body, in MiB; larger is answered 413."`
@@ -35,7 +37,7 @@ type Compression struct {
 	Threshold float64       `default:"0.02" help:"How likely a segment must be needed to be kept under the policies balanced and threshold, 0 to 1."`
 	Floor     float64       `default:"0.1" help:"Share of a turn's tokens that the policy balanced keeps whatever is likely."`
 	MinTokens int           `default:"400" help:"Texts with fewer tokens are left alone."`
-	Tokenizer string        `default:"o200k_base" enum:"o200k_base,cl100k_base" help:"Vocabulary of the upstream model, by which tokens are counted."`
+	Tokenizer string        `default:"o200k_base" enum:"o200k_base,cl100k_base,approximate" help:"Vocabulary of the upstream model, by which tokens are counted. approximate is for models whose vendor publishes none: o200k_base, wrong by up to 5 %, within which nothing is replaced."`
 	FileReads bool          `help:"Also compress what file-reading tools returned, although an edit may quote it."`
 	Verify    bool          `help:"Prove of every output that nothing in it was invented; a violation forwards the original. For debugging: it costs time."`
 	Deadline  time.Duration `default:"2s" help:"Longest compression of one request; past it the original is forwarded. 0 uses no model: scoring is bm25's."`
@@ -95,6 +97,7 @@ func names() []string {
 func appendNames(all []string, prefix string, t reflect.Type) []string {
 	for field := range t.Fields() {
 		switch {
+		case field.Tag.Get("kong") == "-":
 		case field.Type.Kind() == reflect.Struct:
 			all = appendNames(all, prefix+field.Tag.Get("prefix"), field.Type)
 		case field.Tag.Get("name") != "":

@@ -17,7 +17,8 @@ const envPrefix = "PITH_"
 
 // Source answers for the settings that no flag has set.
 type Source struct {
-	values map[string]string // by flag name
+	values    map[string]string // by flag name
+	upstreams []Upstream
 }
 
 // Load reads settings from environ (entries "NAME=value", as of os.Environ) and from the YAML file at path, unless path
@@ -38,13 +39,17 @@ type Secrets struct {
 	// Access is the token that clients must bring, from PITH_ACCESS_KEY; Upstream the API key for the upstream, from
 	// PITH_UPSTREAM_KEY.
 	Access, Upstream string
+
+	variables map[string]string // the whole environment, in which upstreams name their keys
 }
 
 // LoadSecrets reads the keys from environ.
 func LoadSecrets(environ []string) Secrets {
-	var secrets Secrets
+	secrets := Secrets{variables: map[string]string{}}
 	for _, entry := range environ {
-		switch name, value, _ := strings.Cut(entry, "="); name {
+		name, value, _ := strings.Cut(entry, "=")
+		secrets.variables[name] = value
+		switch name {
 		case envPrefix + "ACCESS_KEY":
 			secrets.Access = value
 		case envPrefix + "UPSTREAM_KEY":
@@ -129,6 +134,10 @@ func (s *Source) readMapping(path, section string, node ast.Node) error {
 		flag := section + strings.ReplaceAll(token.Value, "_", "-")
 		where := fmt.Sprintf("%s:%d", path, token.Position.Line)
 		switch {
+		case flag == "upstreams":
+			if err := s.readUpstreams(path, pair.Value); err != nil {
+				return err
+			}
 		case slices.Contains(known, flag):
 			scalar, ok := pair.Value.(ast.ScalarNode)
 			if !ok {
@@ -158,7 +167,7 @@ func keysIn(section string) []string {
 		keys = append(keys, strings.ReplaceAll(rest, "-", "_"))
 	}
 	if section == "" {
-		keys = append(keys, sections...)
+		keys = append(append(keys, "upstreams"), sections...)
 	}
 	return keys
 }

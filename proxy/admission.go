@@ -161,7 +161,7 @@ func credential(value []byte) []byte {
 // setCredential writes the configured key of the upstream into a head from which pith's own was left out. A client's own
 // key is the client's.
 func (r *request) setCredential(head *fasthttp.RequestHeader) {
-	key := r.server.options.UpstreamKey
+	key := r.up.Key
 	if key == "" {
 		return
 	}

@@ -28,7 +28,7 @@ func BenchmarkShorten(b *testing.B) {
 			b.SetBytes(int64(len(request)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if !s.shorten(b.Context(), dialectChat, request, policy{}).edited {
+				if !s.shorten(b.Context(), s.upstreams[0].shortener, dialectChat, request, policy{}).edited {
 					b.Fatal("nothing was shortened")
 				}
 			}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -19,6 +20,19 @@ const (
 	dialectResponses                  // OpenAI Responses
 	dialectMessages                   // Anthropic Messages, and the count of their tokens
 )
+
+// Dialect is a wire format, by which an Upstream may be chosen.
+type Dialect = dialect
+
+// ParseDialect is the inverse of String: chat, completions, responses or messages.
+func ParseDialect(name string) (Dialect, error) {
+	for _, d := range [...]dialect{dialectChat, dialectCompletions, dialectResponses, dialectMessages} {
+		if name == d.String() {
+			return d, nil
+		}
+	}
+	return dialectNone, fmt.Errorf("dialect is %q: it must be chat, completions, responses or messages", name)
+}
 
 // String returns the dialect's name in logs and metrics.
 func (d dialect) String() string {

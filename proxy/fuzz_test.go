@@ -254,7 +254,7 @@ func TestFuzzedBodies(t *testing.T) {
 				b := bodies{rand.New(rand.NewPCG(uint64(seed), 7))} //nolint:gosec // repeatable on purpose
 				body := b.body(d)
 				if seed%10 != 0 { // over HTTP now and then: that costs most of the time
-					if checkForwarded(t, d, body, s.shorten(t.Context(), d, body, policy{}).body) {
+					if checkForwarded(t, d, body, s.shorten(t.Context(), s.upstreams[0].shortener, d, body, policy{}).body) {
 						changed++
 					}
 				} else if send(t, d, body) {
@@ -319,11 +319,11 @@ func fuzzBody(f *testing.F, d dialect) {
 		if (validate(body) == nil) != (json.Valid(body) && bytes.Equal(body, bytes.ToValidUTF8(body, nil))) && validate(body) != errTooDeep { //nolint:errorlint // never wrapped
 			t.Fatalf("validate says %v, encoding/json %v", validate(body), json.Valid(body))
 		}
-		out := s.shorten(t.Context(), d, body, policy{budget: compressors.Budget{Rate: 0.3}})
+		out := s.shorten(t.Context(), s.upstreams[0].shortener, d, body, policy{budget: compressors.Budget{Rate: 0.3}})
 		if checkForwarded(t, d, body, out.body) != out.edited {
 			t.Fatalf("edited is %v", out.edited)
 		}
-		again := s.shorten(t.Context(), d, body, policy{budget: compressors.Budget{Rate: 0.3}})
+		again := s.shorten(t.Context(), s.upstreams[0].shortener, d, body, policy{budget: compressors.Budget{Rate: 0.3}})
 		if !bytes.Equal(out.body, again.body) {
 			t.Fatal("the second time differs")
 		}

@@ -39,7 +39,8 @@ type request struct {
 	entered bool      // holds one of the server's places
 	ownKey  bool      // the client's API key is pith's token
 
-	dialect  dialect // of the body that was looked at, dialectNone if none is
+	up       *upstream // that the request goes to, once it is known
+	dialect  dialect   // of the body that was looked at, dialectNone if none is
 	report   Report
 	edited   bool
 	overhead time.Duration
@@ -94,23 +95,25 @@ func (r *request) handlePrompt() {
 	r.watch()
 
 	out := shortened{body: body, report: Report{Mode: policy.mode, Skip: SkipOff}}
-	var plain []byte
-	if policy.mode != ModeOff && r.server.options.Compressor != nil {
-		plain, err = decodeBody(body, contentEncodings(&r.ctx.Request.Header), r.server.options.MaxBody)
-		switch {
-		case errors.Is(err, errUnknownEncoding):
-			out.report.Skip = SkipEncoded
-		case errors.Is(err, errBodyTooLarge):
-			_ = r.tooLarge()
+	var plain []byte // nil if the encoding is not known, or nobody wants to look
+	if policy.mode != ModeOff && r.server.compresses || r.server.byModel {
+		var ok bool
+		if plain, ok = r.decode(body); !ok {
 			return
-		case err != nil:
-			r.fail(invalidRequest(fasthttp.StatusBadRequest, "corrupt_body", "", "the request's body is not what its Content-Encoding says"))
-			return
-		default:
-			out = r.server.shorten(r.life, r.dialect, plain, policy)
-			if !out.edited {
-				out.body = body // as it came, encoded or not
-			}
+		}
+	}
+	if !r.choose(plain) {
+		return
+	}
+	switch {
+	case policy.mode == ModeOff, r.up.Compressor == nil:
+		plain = nil
+	case plain == nil:
+		out.report.Skip = SkipEncoded
+	default:
+		out = r.server.shorten(r.life, r.up.shortener, r.dialect, plain, policy)
+		if !out.edited {
+			out.body = body // as it came, encoded or not
 		}
 	}
 	if policy.mode == ModeObserve {
@@ -131,7 +134,7 @@ func (r *request) handlePrompt() {
 		r.report.TokensOut = r.report.TokensIn
 		if err == nil && x.response.StatusCode() < fasthttp.StatusBadRequest {
 			for _, key := range out.keys {
-				r.server.memo.fail(key, errRefused)
+				r.up.shortener.memo.fail(key, errRefused)
 			}
 		}
 	}
@@ -159,8 +162,50 @@ func refuses(status int) bool {
 	return status >= 400 && status < 500
 }
 
+// decode undoes the encodings of the body, nil if one of them is not known, and answers the request if that cannot be.
+func (r *request) decode(body []byte) (plain []byte, ok bool) {
+	plain, err := decodeBody(body, contentEncodings(&r.ctx.Request.Header), r.server.options.MaxBody)
+	switch {
+	case errors.Is(err, errUnknownEncoding):
+		return nil, true
+	case errors.Is(err, errBodyTooLarge):
+		_ = r.tooLarge()
+		return nil, false
+	case err != nil:
+		r.fail(invalidRequest(fasthttp.StatusBadRequest, "corrupt_body", "", "the request's body is not what its Content-Encoding says"))
+		return nil, false
+	}
+	return plain, true
+}
+
+// choose finds the upstream of the request by the body's model, where that matters, and answers it if there is none.
+func (r *request) choose(body []byte) bool {
+	model := ""
+	if r.server.byModel {
+		model = modelOf(body)
+	}
+	r.up = r.server.upstreamFor(r.path, r.dialect, r.anthropic(), model)
+	if r.up == nil {
+		r.fail(invalidRequest(fasthttp.StatusNotFound, "no_upstream", "model", "no upstream is configured for this path and model"))
+		return false
+	}
+	if r.up.TotalTimeout < r.server.options.TotalTimeout {
+		all := r.finish
+		life, end := context.WithTimeout(r.life, r.up.TotalTimeout-time.Since(r.started))
+		r.life, r.finish = life, func() {
+			end()
+			all()
+		}
+	}
+	return true
+}
+
 // handleOther forwards a request as it is, streaming its body.
 func (r *request) handleOther() {
+	if !r.choose(nil) {
+		drain(r.ctx, strangerDrain)
+		return
+	}
 	stream := r.bodyStream()
 	length := r.ctx.Request.Header.ContentLength()
 	var body requestBody
@@ -285,8 +330,8 @@ func (r *request) send(body requestBody) (*exchange, error) {
 	head.DisableNormalizing()
 	head.SetNoDefaultContentType(true)
 	head.SetMethod(r.method)
-	head.SetRequestURI(r.server.up.prefix + string(uri))
-	head.SetHost(r.server.up.host)
+	head.SetRequestURI(r.up.target(string(uri)))
+	head.SetHost(r.up.host)
 	named := connectionOptions(headerValue(&r.ctx.Request.Header, "Connection"))
 	for key, value := range r.ctx.Request.Header.All() {
 		switch {
@@ -299,7 +344,7 @@ func (r *request) send(body requestBody) (*exchange, error) {
 	}
 	r.setCredential(head)
 	waiting := time.Now()
-	x, err := r.server.up.do(r.life, head, body)
+	x, err := r.up.do(r.life, head, body)
 	r.waited += time.Since(waiting)
 	r.open = x
 	return x, err
@@ -453,6 +498,9 @@ func (r *request) done(status, size int, err error) {
 		slog.Int("bytes_out", size),
 		slog.Duration("duration", time.Since(r.started)),
 		slog.Duration("upstream_wait", r.waited),
+	}
+	if r.up != nil {
+		fields = append(fields, slog.String("upstream", r.up.Name))
 	}
 	if r.dialect != dialectNone {
 		failed := 0

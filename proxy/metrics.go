@@ -70,8 +70,8 @@ func newMetrics(s *Server) *metrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
 	m.registry.MustRegister(m.requests, m.turns, m.skips, m.replays, m.tokensIn, m.tokensOut, m.sent, m.duration, m.overhead, m.wait, m.stages,
-		gauge("pith_in_flight_requests", "Requests under way.", func() int { return len(s.places) }),
-		gauge("pith_in_flight_compressions", "Turns that are compressed at this moment.", func() int { return len(s.slots) }),
+		gauge("pith_in_flight_requests", "Requests under way.", func() int { return len(s.latest.Load().places) }),
+		gauge("pith_in_flight_compressions", "Turns that are compressed at this moment.", func() int { return len(s.latest.Load().slots) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -24,11 +25,18 @@ import (
 	"github.com/pith-llm/pith/compressors"
 )
 
-// Options configures a Server. Only Upstream must be set.
+// Options configures a Server. Only Upstream or Upstreams must be set.
 type Options struct {
 	// Upstream is the base URL of the API, http or https, such as https://api.openai.com; a path is kept, but for a
-	// final /v1, which requests bring themselves. The upstream never comes from a request.
+	// final /v1, which requests bring themselves. The upstream's host never comes from a request.
 	Upstream string
+	// Upstreams are several, chosen by path, dialect and model. Upstream, if set too, takes what none of them takes.
+	Upstreams []Upstream
+	// Proxy returns the URL of the http or socks5 proxy through which an upstream is reached, nil for none. It is asked
+	// once for each; nil asks none.
+	Proxy func(upstream *url.URL) (*url.URL, error)
+	// TokenMargin is Upstream's, as in the type of that name.
+	TokenMargin float64
 	// Compressor shortens texts; without one every request is forwarded as it is.
 	Compressor Compressor
 	// CountTokens counts tokens as the upstream's model does, for reports; nil counts only what the compressor counts.
@@ -91,12 +99,6 @@ type Options struct {
 
 // Validate reports options that make no sense and names the field.
 func (o Options) Validate() error {
-	if o.Upstream == "" {
-		return errors.New("proxy.Options.Upstream is empty: it must be the base URL of the API")
-	}
-	if _, err := parseUpstream(o.Upstream); err != nil {
-		return fmt.Errorf("proxy.Options.Upstream: %w", err)
-	}
 	if o.Mode > ModeOff {
 		return fmt.Errorf("proxy.Options.Mode is %d: it must be ModeOn, ModeObserve or ModeOff", o.Mode)
 	}
@@ -130,7 +132,7 @@ func (o Options) Validate() error {
 			return fmt.Errorf("proxy.Options.%s is %d: it must not be negative", number.name, number.value)
 		}
 	}
-	return nil
+	return o.validateUpstreams()
 }
 
 // filled returns the options with their defaults.
@@ -170,39 +172,40 @@ const (
 
 // Server is the proxy.
 type Server struct {
-	options Options
-	up      *upstream
-	memo    *memo
-	tokens  tokenCounter
-	metrics *metrics
+	options   Options
+	upstreams []*upstream
+	// byModel says that the upstream depends on the model that a body names.
+	byModel bool
+	// compresses says that some upstream has a compressor.
+	compresses bool
+	metrics    *metrics
 	// receipts is nil if none are kept.
 	receipts *receipts
 	slots    chan struct{} // for compressions
 	places   chan struct{} // for requests
 	http     *fasthttp.Server
+	// latest is the server with the options of the last Reload, which new requests go to; itself before.
+	latest *atomic.Pointer[Server]
 	// loopback says that only this machine can connect.
-	loopback atomic.Bool
+	loopback *atomic.Bool
 	// base ends when Shutdown stops waiting: whatever is under way ends with it.
 	base context.Context //nolint:containedctx // the life of the server, under which requests run
 	end  context.CancelFunc
 }
 
-// NewServer returns a proxy for o.Upstream.
+// NewServer returns a proxy for the upstreams of o.
 func NewServer(o Options) (*Server, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	o = o.filled()
-	up, err := newUpstream(o)
-	if err != nil {
+	s := &Server{options: o.filled(), latest: &atomic.Pointer[Server]{}, loopback: &atomic.Bool{}}
+	if err := s.open(nil); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, up: up, tokens: tokenCounter{of: o.CountTokens}, slots: make(chan struct{}, o.Concurrency), places: make(chan struct{}, o.Requests)}
-	s.memo = newMemo(o.Remembered, o.Deadline, s.compress)
-	s.receipts = newReceipts(o.Receipts)
 	s.base, s.end = context.WithCancel(context.Background())
-	s.http = newHTTPServer(s.handle)
-	s.http.ReadTimeout = o.ClientTimeout // each part of a body has its own
+	s.latest.Store(s)
+	s.http = newHTTPServer(func(ctx *fasthttp.RequestCtx) { s.latest.Load().handle(ctx) })
+	s.http.ReadTimeout = s.options.ClientTimeout // each part of a body has its own
 	s.metrics = newMetrics(s)
 	return s, nil
 }
@@ -261,17 +264,6 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.ShutdownWithContext(ctx)
 	s.end()
-	s.up.pool.CloseIdleConnections()
+	s.latest.Load().closeIdle()
 	return err
-}
-
-// compress runs the compressor in one of the bounded slots.
-func (s *Server) compress(ctx context.Context, in compressors.Input) (compressors.Result, error) {
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return compressors.Result{}, ctx.Err()
-	}
-	return s.options.Compressor.Compress(ctx, in)
 }

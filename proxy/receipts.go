@@ -74,7 +74,7 @@ func (r *Receipt) size() int {
 
 // serveReceipt answers with the receipt of the request that the path names.
 func (s *Server) serveReceipt(w http.ResponseWriter, r *http.Request) {
-	receipt, ok := s.receipts.get(r.PathValue("id"))
+	receipt, ok := s.latest.Load().receipts.get(r.PathValue("id"))
 	if !ok {
 		http.Error(w, "no receipt with this id: only the latest are kept, within the setting receipts_mib", http.StatusNotFound)
 		return

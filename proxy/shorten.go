@@ -89,7 +89,7 @@ type shortened struct {
 
 // shorten finds the turns of a body and compresses them, each against its own query. Whatever goes
 // wrong leaves the text in question, or the whole body, as it is.
-func (s *Server) shorten(ctx context.Context, d dialect, body []byte, p policy) shortened {
+func (s *Server) shorten(ctx context.Context, with *shortener, d dialect, body []byte, p policy) shortened {
 	out := shortened{body: body, report: Report{Mode: p.mode}}
 	parsing := time.Now()
 	c, err := d.parse(body)
@@ -112,12 +112,12 @@ func (s *Server) shorten(ctx context.Context, d dialect, body []byte, p policy) 
 		for _, span := range t.spans {
 			in.Texts = append(in.Texts, span.text)
 		}
-		key, turned := s.memo.do(ctx, in)
+		key, turned := with.memo.do(ctx, in)
 		report := TurnReport{Query: t.query, Texts: in.Texts, Result: turned.result, Cached: turned.cached, Err: turned.err}
 		if turned.err == nil {
 			turnEdits, err := editsOf(body, t.spans, turned.result)
 			if err != nil {
-				s.memo.fail(key, err)
+				with.memo.fail(key, err)
 				report.Err = err
 			} else if len(turnEdits) > 0 {
 				edits = append(edits, turnEdits...)
@@ -148,7 +148,7 @@ func (s *Server) shorten(ctx context.Context, d dialect, body []byte, p policy) 
 	}
 	out.stage("splice", time.Since(splicing))
 	counting := time.Now()
-	s.count(&out, c)
+	with.count(&out, c)
 	out.stage("count", time.Since(counting))
 	return out
 }
@@ -178,7 +178,7 @@ func skipFor(err error) Skip {
 }
 
 // count fills the report's tokens: the texts of all messages as they came, less what the edits save.
-func (s *Server) count(out *shortened, c conversation) {
+func (sh *shortener) count(out *shortened, c conversation) {
 	in, saved := 0, 0
 	for _, turn := range out.report.Turns {
 		if turn.Err != nil {
@@ -191,11 +191,11 @@ func (s *Server) count(out *shortened, c conversation) {
 			}
 		}
 	}
-	if s.tokens.of != nil {
+	if sh.tokens.of != nil {
 		in = 0
 		for _, m := range c.messages {
 			for _, text := range m.texts {
-				in += s.tokens.count(text.text)
+				in += sh.tokens.count(text.text)
 			}
 		}
 	}

@@ -16,21 +16,22 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// upstream is the one server that requests go to. fasthttp pools its connections and reads and writes the headers; the
+// upstream is a server that requests go to. fasthttp pools its connections and reads and writes the headers; the
 // exchange itself is ours, because fasthttp's reads an answer only once the request is written in full, cannot be
 // cancelled while it waits, and bounds an answer's whole time instead of its silences.
 type upstream struct {
-	pool          *fasthttp.HostClient
-	host          string
-	prefix        string // of every path
-	connect       time.Duration
-	headerTimeout time.Duration
-	idleTimeout   time.Duration
+	Upstream
+
+	pool      *fasthttp.HostClient
+	shortener *shortener
+	host      string
+	prefix    string // of every path
+	versioned bool   // the base URL ended with /v1, which is left to the requests
 }
 
-// newUpstream reads an upstream's base URL.
-func newUpstream(o Options) (*upstream, error) {
-	base, err := parseUpstream(o.Upstream)
+// newUpstream returns an upstream whose settings are filled. It lacks its shortener.
+func newUpstream(settings Upstream, o Options) (*upstream, error) {
+	base, err := parseUpstream(settings.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -44,18 +45,12 @@ func newUpstream(o Options) (*upstream, error) {
 	}
 	dial := o.Dial
 	if dial == nil {
-		dialer := &net.Dialer{Timeout: o.ConnectTimeout}
-		dial = func(ctx context.Context, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "tcp", address)
+		if dial, err = dialer(base, settings.Proxy, settings.ConnectTimeout); err != nil {
+			return nil, err
 		}
 	}
-	u := &upstream{
-		host:          base.Host,
-		prefix:        strings.TrimSuffix(strings.TrimSuffix(base.EscapedPath(), "/"), "/v1"),
-		connect:       o.ConnectTimeout,
-		headerTimeout: o.HeaderTimeout,
-		idleTimeout:   o.IdleTimeout,
-	}
+	u := &upstream{Upstream: settings, host: base.Host}
+	u.prefix, u.versioned = strings.CutSuffix(strings.TrimSuffix(base.EscapedPath(), "/"), "/v1")
 	u.pool = &fasthttp.HostClient{
 		Addr:                     address,
 		IsTLS:                    base.Scheme == "https",
@@ -66,10 +61,10 @@ func newUpstream(o Options) (*upstream, error) {
 		ConnPoolStrategy:         fasthttp.LIFO,
 		ReadBufferSize:           headerBuffer,
 		WriteBufferSize:          headerBuffer,
-		WriteTimeout:             o.ConnectTimeout, // bounds the TLS handshake
+		WriteTimeout:             settings.ConnectTimeout, // bounds the TLS handshake
 		SecureErrorLogMessage:    true,
 		Dial: func(address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)
+			ctx, cancel := context.WithTimeout(context.Background(), settings.ConnectTimeout)
 			defer cancel()
 			conn, err := dial(ctx, address)
 			if err != nil {
@@ -202,7 +197,7 @@ func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body r
 			x = nil
 		}
 	}()
-	if err := errors.Join(x.conn.SetReadDeadline(time.Time{}), x.conn.SetWriteDeadline(time.Now().Add(u.headerTimeout))); err != nil {
+	if err := errors.Join(x.conn.SetReadDeadline(time.Time{}), x.conn.SetWriteDeadline(time.Now().Add(u.HeaderTimeout))); err != nil {
 		return x, pooled, &failure{fasthttp.StatusBadGateway, "upstream_broken", err}
 	}
 	if err := x.send(head, body); err != nil {
@@ -243,7 +238,7 @@ type lease struct {
 // acquire takes a connection from the pool or makes one, no longer than the connect timeout and ctx allow. What is
 // connected after that serves a later request.
 func (u *upstream) acquire(ctx context.Context) (lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, u.connect)
+	ctx, cancel := context.WithTimeout(ctx, u.ConnectTimeout)
 	defer cancel()
 	type acquired struct {
 		lease lease
@@ -252,7 +247,7 @@ func (u *upstream) acquire(ctx context.Context) (lease, error) {
 	result := make(chan acquired)
 	go func() {
 		var got acquired
-		conn, err := u.pool.AcquireConn(u.connect, false)
+		conn, err := u.pool.AcquireConn(u.ConnectTimeout, false)
 		if err != nil {
 			got.err = err
 		} else {
@@ -297,7 +292,7 @@ func (x *exchange) send(head *fasthttp.RequestHeader, body requestBody) error {
 		if err := w.Flush(); err != nil {
 			return err
 		}
-		return x.conn.SetReadDeadline(time.Now().Add(x.up.headerTimeout))
+		return x.conn.SetReadDeadline(time.Now().Add(x.up.HeaderTimeout))
 	}
 	head.SetContentLength(body.length)
 	w := x.up.pool.AcquireWriter(x.conn)
@@ -322,7 +317,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 		x.ended = true
 		return 0, io.EOF
 	}
-	if err := x.conn.SetReadDeadline(time.Now().Add(x.up.idleTimeout)); err != nil {
+	if err := x.conn.SetReadDeadline(time.Now().Add(x.up.IdleTimeout)); err != nil {
 		return 0, err
 	}
 	n, err := stream.Read(p)
@@ -383,7 +378,7 @@ func (up *upload) run(w *bufio.Writer) {
 			err = io.ErrUnexpectedEOF
 		}
 		if n > 0 {
-			_ = up.x.conn.SetWriteDeadline(time.Now().Add(up.x.up.idleTimeout))
+			_ = up.x.conn.SetWriteDeadline(time.Now().Add(up.x.up.IdleTimeout))
 			if writeErr := writeBody(w, buffer[:n], chunked); writeErr != nil {
 				return // the upstream has heard enough; its answer may say why
 			}
@@ -397,7 +392,7 @@ func (up *upload) run(w *bufio.Writer) {
 			}
 			up.sent = true
 			up.body.finished()
-			_ = up.x.conn.SetReadDeadline(time.Now().Add(up.x.up.headerTimeout))
+			_ = up.x.conn.SetReadDeadline(time.Now().Add(up.x.up.HeaderTimeout))
 			return
 		case err != nil:
 			err = fmt.Errorf("%w: %w", errBodyCut, err)

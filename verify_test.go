@@ -46,7 +46,9 @@ func TestVerifyReplaysAReceiptOfTheProxy(t *testing.T) {
 		if err := server.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
-		<-served
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	}()
 
 	text, err := demoText()

@@ -42,6 +42,7 @@ type request struct {
 	up       *upstream // that the request goes to, once it is known
 	dialect  dialect   // of the body that was looked at, dialectNone if none is
 	report   Report
+	listing  bool // the client asked for the list of documents
 	edited   bool
 	overhead time.Duration
 	waited   time.Duration // for the upstream's head
@@ -87,6 +88,7 @@ func (r *request) handlePrompt() {
 		r.fail(invalidRequest(fasthttp.StatusBadRequest, "invalid_header", bad.header, bad.Error()))
 		return
 	}
+	r.listing = policy.documents
 	body, err := r.readBody()
 	if err != nil {
 		return
@@ -428,7 +430,10 @@ func (r *request) setHeaders() {
 	h.Set("X-Pith-Tokens-In", strconv.Itoa(r.report.TokensIn))
 	h.Set("X-Pith-Tokens-Out", strconv.Itoa(r.report.TokensOut))
 	h.Set("X-Pith-Tokens-Saved", strconv.Itoa(r.report.TokensIn-r.report.TokensOut))
-	h.Set("X-Pith-Overhead-Ms", strconv.FormatFloat(float64(r.overhead.Microseconds())/1000, 'f', 1, 64))
+	h.Set("X-Pith-Overhead-Ms", strconv.FormatFloat(milliseconds(r.overhead), 'f', 1, 64))
+	if r.listing {
+		h.Set(documentsHeader, documentList(r.report))
+	}
 }
 
 // fail answers with an error of our own.

@@ -51,6 +51,8 @@ type policy struct {
 	mode   Mode
 	query  string
 	budget compressors.Budget
+	// documents asks for the list of documents; it changes nothing that is forwarded.
+	documents bool
 }
 
 // headerPrefix begins every header of pith's own.
@@ -105,6 +107,12 @@ func readPolicy(h *fasthttp.RequestHeader, p policy) (policy, error) {
 			p.budget.Rate, err = strconv.ParseFloat(value, 64)
 			if err != nil || !(p.budget.Rate > 0 && p.budget.Rate <= 1) {
 				err = fmt.Errorf("it must be a number above 0 and up to 1")
+			}
+		case "x-pith-report":
+			header = "X-Pith-Report"
+			p.documents = true
+			if value != "documents" {
+				err = fmt.Errorf("it must be documents")
 			}
 		default:
 			continue

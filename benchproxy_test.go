@@ -17,6 +17,9 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == asClient {
+		os.Exit(client(os.Args[2]))
+	}
 	os.Exit(m.Run())
 }
 

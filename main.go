@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,9 @@ type commands struct {
 	Config string `placeholder:"FILE" help:"YAML file of settings (also PITH_CONFIG). Flags win over PITH_… variables, these over the file."`
 
 	Serve    serveCommand    `cmd:"" help:"Run the proxy."`
+	Run      runCommand      `cmd:"" help:"Run a client, such as codex or claude, through the proxy."`
+	Doctor   doctorCommand   `cmd:"" help:"Check settings, CPU, models, ports, upstream and clock, and say what to do."`
+	Stats    statsCommand    `cmd:"" help:"Show what a running proxy has saved."`
 	Compress compressCommand `cmd:"" help:"Compress files, standard input or JSON Lines against a query."`
 	Demo     demoCommand     `cmd:"" help:"Send two long questions through the real proxy and show what happens."`
 	Eval     struct {
@@ -51,13 +55,17 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Environ(), streams{os.Stdin, os.Stdout, os.Stderr})
+	if status, ok := errors.AsType[exitError](err); ok {
+		os.Exit(int(status)) //nolint:gocritic // stop only restores signal handling, which ends with the process
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pith:", err)
 		os.Exit(1) //nolint:gocritic // stop only restores signal handling, which ends with the process
 	}
 }
 
-// run is the whole command: it parses args, resolves settings and runs the chosen subcommand.
+// run is the whole command: it parses args, resolves settings and runs the chosen subcommand. Its error is an exitError where
+// that is all there is to say.
 func run(ctx context.Context, args, environ []string, std streams) error {
 	parsed, err := parse(ctx, &commands{}, args, environ, std)
 	if parsed == nil {
@@ -95,7 +103,9 @@ func parse(ctx context.Context, cli *commands, args, environ []string, std strea
 		return nil, err
 	}
 	parsed, err := app.Parse(args)
-	cli.Serve.Upstreams = source.Upstreams()
+	for _, edge := range []*config.Edge{&cli.Serve.Edge, &cli.Run.Edge, &cli.Doctor.Edge} {
+		edge.Upstreams = source.Upstreams()
+	}
 	if printedHelp {
 		return nil, nil //nolint:nilnil // documented
 	}

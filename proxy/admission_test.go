@@ -236,7 +236,7 @@ func TestTerminalEventsAreSeenAcrossReads(t *testing.T) {
 
 func TestMetricsTellWhatBecameOfRequests(t *testing.T) {
 	up := newRecorder(t)
-	up.status = func(n int) int { return []int{200, 400, 200}[min(n, 2)] }
+	up.status = func(n int) int { return []int{200, 200, 400, 200}[min(n, 3)] }
 	s, err := NewServer(Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens, Deadline: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -251,24 +251,29 @@ func TestMetricsTellWhatBecameOfRequests(t *testing.T) {
 		}
 		return string(got)
 	}
+	var in, out int
 	t.Run("", func(t *testing.T) { // ends once the proxy has, and has counted all
 		base := serve(t, s)
 		body := longBody(t)
-		post(t, base, body)                                                                // compressed
-		post(t, base, body)                                                                // remembered, refused, sent again
-		post(t, base, body, "X-Pith-Mode", "nonsense hunter2")                             // refused
-		post(t, base, []byte(`{"messages":[]}`))                                           // nothing to shorten
-		do(t, http.MethodPost, base+"/v1/messages", strings.NewReader("not JSON hunter2")) // not understood
+		resp, _ := post(t, base, body) // compressed
+		in, out = header(t, resp, "X-Pith-Tokens-In"), header(t, resp, "X-Pith-Tokens-Out")
+		post(t, base, body, "X-Pith-Mode", "observe")              // remembered, and forwarded as it came
+		post(t, base, body)                                        // remembered, refused, sent again
+		post(t, base, body, "X-Pith-Mode", "nonsense hunter2")     // refused
+		post(t, base, []byte(`{"messages":[]}`))                   // nothing to shorten
+		postTo(t, base+"/v1/messages", []byte("not JSON hunter2")) // not understood
 		if read("/livez") != "ok\n" || read("/readyz") != "ok\n" {
 			t.Error("not alive")
 		}
 	})
 	got := read("/metrics")
 	for _, line := range []string{
-		`pith_requests_total{dialect="chat",outcome="answered"} 3`, `pith_requests_total{dialect="chat",outcome="refused"} 1`,
-		`pith_requests_total{dialect="messages",outcome="answered"} 1`, `pith_turns_total{outcome="compressed"} 1`, `pith_turns_total{outcome="remembered"} 1`,
+		`pith_requests_total{dialect="chat",outcome="answered"} 4`, `pith_requests_total{dialect="chat",outcome="refused"} 1`,
+		`pith_requests_total{dialect="messages",outcome="answered"} 1`, `pith_turns_total{outcome="compressed"} 1`, `pith_turns_total{outcome="remembered"} 2`,
+		`pith_texts_total{outcome="shortened"} 2`, `pith_texts_total{outcome="refused"} 1`,
+		fmt.Sprintf("pith_tokens_in_total %d", 3*in), fmt.Sprintf("pith_tokens_out_total %d", out+2*in), fmt.Sprintf("pith_observed_saved_tokens_total %d", in-out),
 		`pith_replays_total 1`, `pith_skips_total{reason="no_span"} 1`, `pith_skips_total{reason="not_json"} 1`, `pith_in_flight_requests 0`,
-		`pith_overhead_seconds_count 4`,
+		`pith_overhead_seconds_count 5`,
 	} {
 		if !strings.Contains(got, line+"\n") {
 			t.Errorf("no line %q", line)

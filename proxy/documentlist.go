@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"unicode/utf16"
 )
 
@@ -58,8 +59,8 @@ func documentList(report Report) string {
 	}
 	list, omitted := "", 0
 	const room = maxDocuments - len(`{"documents":[],"omitted":2147483647}`)
-	for i := len(all) - 1; i >= 0; i-- { // the latest are what the question is about
-		one, err := json.Marshal(all[i])
+	for i, fate := range slices.Backward(all) { // the latest are what the question is about
+		one, err := json.Marshal(fate)
 		if err != nil {
 			panic("proxy: a document's fate does not marshal: " + err.Error())
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // documentsOf reads the header.
@@ -48,7 +49,7 @@ func withDocuments(t *testing.T, names ...string) []byte {
 
 func TestListsDocumentsOnRequest(t *testing.T) {
 	up := newRecorder(t)
-	base := startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens})
+	base := startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens, Deadline: time.Minute})
 	body := withDocuments(t, "Größe \U0001F600.md", "b.md", "c.md")
 	resp, _ := post(t, base, body, "X-Pith-Report", "documents", "X-Pith-Budget", "150")
 	documents, omitted := documentsOf(t, resp.Header)
@@ -97,7 +98,7 @@ func TestListsDocumentsAsTheyWereForwarded(t *testing.T) {
 				}
 				return http.StatusOK
 			}
-			base := startProxy(t, Options{Upstream: up.URL, Compressor: c.compressor, CountTokens: countTokens})
+			base := startProxy(t, Options{Upstream: up.URL, Compressor: c.compressor, CountTokens: countTokens, Deadline: time.Minute})
 			body := []byte(`{"model":"m","messages":[{"role":"user","content":` + encode(t, "<document path=\"c.md\">\n"+essay(41, "mill")+"</document>\n"+question) + `}]}`)
 			mode := c.mode
 			if mode == "" {
@@ -112,7 +113,7 @@ func TestListsDocumentsAsTheyWereForwarded(t *testing.T) {
 }
 
 func TestListOfDocumentsIsBounded(t *testing.T) {
-	base := startProxy(t, Options{Upstream: newRecorder(t).URL, Compressor: realCompressor(t), CountTokens: countTokens})
+	base := startProxy(t, Options{Upstream: newRecorder(t).URL, Compressor: realCompressor(t), CountTokens: countTokens, Deadline: time.Minute})
 	var names []string
 	for i := range 120 {
 		names = append(names, fmt.Sprintf("%d-%s.md", i, strings.Repeat("ü", 100)))
@@ -133,7 +134,7 @@ func TestListOfDocumentsComesBeforeTheFirstEvent(t *testing.T) {
 		fmt.Fprint(w, "data: {}\n\n")
 	}))
 	defer up.Close()
-	base := startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens})
+	base := startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens, Deadline: time.Minute})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+chatPath, strings.NewReader(string(withDocuments(t, "a.md", "b.md"))))
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/valyala/fasthttp"
+
+	"github.com/pith-llm/pith/compressors"
 )
 
 // outcome of a request, as a label.
@@ -33,10 +35,12 @@ type metrics struct {
 
 	requests  *prometheus.CounterVec
 	turns     *prometheus.CounterVec
+	texts     *prometheus.CounterVec
 	skips     *prometheus.CounterVec
 	replays   prometheus.Counter
 	tokensIn  prometheus.Counter
 	tokensOut prometheus.Counter
+	observed  prometheus.Counter
 	sent      prometheus.Counter
 	duration  *prometheus.HistogramVec
 	overhead  prometheus.Histogram
@@ -56,10 +60,12 @@ func newMetrics(s *Server) *metrics {
 		registry:  prometheus.NewRegistry(),
 		requests:  prometheus.NewCounterVec(counter("pith_requests_total", "Requests by the dialect of their body and by what became of them."), []string{"dialect", "outcome"}),
 		turns:     prometheus.NewCounterVec(counter("pith_turns_total", "Turns with texts to shorten: compressed now, remembered, or failed open."), []string{"outcome"}),
+		texts:     prometheus.NewCounterVec(counter("pith_texts_total", "Texts that were looked at: shortened, left as their turn failed open, or the reason for which they stayed whole."), []string{"outcome"}),
 		skips:     prometheus.NewCounterVec(counter("pith_skips_total", "Requests whose texts were not looked at, by reason."), []string{"reason"}),
 		replays:   prometheus.NewCounter(counter("pith_replays_total", "Original requests sent after the upstream had refused the shortened one.")),
 		tokensIn:  prometheus.NewCounter(counter("pith_tokens_in_total", "Tokens of the texts of requests as they came.")),
 		tokensOut: prometheus.NewCounter(counter("pith_tokens_out_total", "Tokens of the texts of requests as they were forwarded.")),
+		observed:  prometheus.NewCounter(counter("pith_observed_saved_tokens_total", "Tokens that requests under the mode observe would have saved.")),
 		sent:      prometheus.NewCounter(counter("pith_sent_bytes_total", "Bytes of answers' bodies sent to clients.")),
 		duration:  prometheus.NewHistogramVec(histogram("pith_request_duration_seconds", "Time from a request's head to the end of its answer."), []string{"dialect"}),
 		overhead:  prometheus.NewHistogram(histogram("pith_overhead_seconds", "Time from the last byte of a request with texts to the first byte of the upstream's.")),
@@ -69,7 +75,7 @@ func newMetrics(s *Server) *metrics {
 	gauge := func(name, help string, value func() int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	m.registry.MustRegister(m.requests, m.turns, m.skips, m.replays, m.tokensIn, m.tokensOut, m.sent, m.duration, m.overhead, m.wait, m.stages,
+	m.registry.MustRegister(m.requests, m.turns, m.texts, m.skips, m.replays, m.tokensIn, m.tokensOut, m.observed, m.sent, m.duration, m.overhead, m.wait, m.stages,
 		gauge("pith_in_flight_requests", "Requests under way.", func() int { return len(s.latest.Load().places) }),
 		gauge("pith_in_flight_compressions", "Turns that are compressed at this moment.", func() int { return len(s.latest.Load().slots) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -107,8 +113,16 @@ func (m *metrics) done(r *request, status, size int, err error, gone bool) {
 		m.replays.Inc()
 	}
 	m.tokensIn.Add(float64(r.report.TokensIn))
-	m.tokensOut.Add(float64(r.report.TokensOut))
+	if r.report.Mode == ModeObserve {
+		m.tokensOut.Add(float64(r.report.TokensIn))
+		m.observed.Add(float64(r.report.TokensIn - r.report.TokensOut))
+	} else {
+		m.tokensOut.Add(float64(r.report.TokensOut))
+	}
 	for _, turn := range r.report.Turns {
+		for i := range turn.Texts {
+			m.texts.WithLabelValues(textOutcome(turn, i, r.report.Replayed)).Inc()
+		}
 		switch {
 		case turn.Err != nil:
 			m.turns.WithLabelValues("failed").Inc()
@@ -121,6 +135,21 @@ func (m *metrics) done(r *request, status, size int, err error, gone bool) {
 	for _, stage := range r.report.Stages {
 		m.stages.WithLabelValues(stage.Name).Observe(stage.Duration.Seconds())
 	}
+}
+
+// textOutcome names what became of a turn's i-th text.
+func textOutcome(turn TurnReport, i int, replayed bool) string {
+	switch {
+	case turn.Err != nil:
+		return "failed"
+	case replayed:
+		return "refused"
+	case replaces(turn.Result.Texts[i]):
+		return "shortened"
+	case turn.Result.Texts[i].Skip == compressors.NotSkipped:
+		return compressors.SkipNoSaving.String() // rendered, and not shorter to the upstream
+	}
+	return turn.Result.Texts[i].Skip.String()
 }
 
 // Admin answers /livez, /readyz, /metrics and /receipts/{id}, for a listener of its own: nothing of it is meant for clients. ready says

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pith-llm/pith/compressors"
 )
@@ -18,7 +19,7 @@ import (
 // startWithReceipts serves a proxy that keeps receipts, and returns what fetches the one of an answer.
 func startWithReceipts(t *testing.T, o Options) (base string, fetch func(resp *http.Response) []byte) {
 	t.Helper()
-	o.Receipts = 4 << 20
+	o.Receipts, o.Deadline = 4<<20, time.Minute
 	s, err := NewServer(o)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// lines collects what a command writes and lets a test wait for a line.
+type lines struct {
+	mu      sync.Mutex
+	text    strings.Builder
+	waiters map[*regexp.Regexp]chan string
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(p)
+	for pattern, found := range l.waiters {
+		if m := pattern.FindStringSubmatch(l.text.String()); m != nil {
+			found <- m[len(m)-1]
+			delete(l.waiters, pattern)
+		}
+	}
+	return len(p), nil
+}
+
+// wait is what gives the last group of the first match of a pattern.
+func (l *lines) wait(pattern string) <-chan string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := make(chan string, 1)
+	if l.waiters == nil {
+		l.waiters = map[*regexp.Regexp]chan string{}
+	}
+	l.waiters[regexp.MustCompile(pattern)] = found
+	return found
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// startServe runs 'pith serve' on free ports until the test ends and returns its addresses.
+func startServe(t *testing.T, environ []string, flags ...string) (listen, admin string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var log lines
+	listening, admitting := log.wait(`msg=listening address=(\S+)`), log.wait(`msg="admin listening" address=(\S+)`)
+	ended := make(chan error, 1)
+	args := append([]string{"serve", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--scoring-scorer=bm25"}, flags...)
+	go func() {
+		ended <- run(ctx, args, append(environ, "PITH_CACHE_DIR=off"), streams{strings.NewReader(""), io.Discard, &log})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	select {
+	case admin = <-admitting:
+		return <-listening, admin
+	case err := <-ended:
+		ended <- err
+		t.Fatalf("serve ended: %v", err)
+		return "", ""
+	}
+}
+
+// seen is an upstream that keeps the bodies of prompts and answers them.
+type seen struct {
+	*httptest.Server
+	mu     sync.Mutex
+	bodies []string
+	heads  []http.Header
+}
+
+func startSeen(t *testing.T) *seen {
+	t.Helper()
+	s := &seen{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // a test that needs all of it looks
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if r.Method == http.MethodPost {
+			s.bodies, s.heads = append(s.bodies, string(body)), append(s.heads, r.Header)
+		}
+		_, _ = io.WriteString(w, `{"choices":[{"message":{"role":"assistant","content":"under the mill"}}]}`)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *seen) received() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.bodies...)
+}

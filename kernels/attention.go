@@ -26,13 +26,13 @@ type Attention struct {
 	half halfKeys
 }
 
-// halfKeys is one head's keys for attention on tiles, in bfloat16, and what it takes to lay them out.
+// halfKeys is one head's keys for attention in bfloat16, and what it takes to lay them out.
 type halfKeys struct {
 	keys  []BF16        // [tokens, Dim]
-	vals  []BF16        // [Dim, room]
-	rows  []BF16        // [32, Dim]: queries or values before they are turned
+	vals  []BF16        // on tiles [Dim, room], else [tokens/2, Dim, 2]
+	rows  []BF16        // [32, Dim]: queries or values before they are turned; nil where bfloat16 is not used
 	turn  attentionTile // turns rows, a pair of values being one
-	turnV []float32     // [Dim/2, 32]: pairs of values
+	turnV []float32     // [Dim/2, 32]: pairs of values, on tiles
 }
 
 // attentionTile is what the assembly works on: a lane holds one query of one of the heads that share keys, so that all
@@ -51,12 +51,12 @@ type attentionTile struct {
 	lanes int
 	dim   int
 
-	// On tiles, in bfloat16; pairs of dimensions or keys are next to each other.
+	// In bfloat16; pairs of dimensions or keys are next to each other.
 	q16  []float32 // [dim/2, lanes]: pairs
 	p16  []float32 // [keyBlock/2, lanes]: pairs
 	k16  []BF16    // [keys, dim]
-	v16  []BF16    // [dim, room], keys of the block first
-	room int       // 0 where tiles are not used
+	v16  []BF16    // on tiles [dim, room], keys of the block first, else [keys/2, dim, 2]
+	room int       // 0 where keys are in float32
 
 	scale float32 // of the scores, 1/sqrt(dim)
 	log2  float32 // the same times log2(e)
@@ -85,7 +85,7 @@ func NewAttention(o AttentionOptions) *Attention {
 			lanes: lanes, dim: o.Dim, scale: float32(scale), log2: float32(scale * math.Log2E),
 		},
 	}
-	a.newTiles()
+	a.newHalves()
 	return a
 }
 
@@ -119,7 +119,7 @@ func Attend[T float32 | BF16](a *Attention, out []float32, ldo int, q []float32,
 
 // load brings all keys and values of head h into keys and vals, followed by zeros up to a whole group.
 func load[T float32 | BF16](a *Attention, h, total int, spans []KV[T]) {
-	if half, ok := any(spans).([]KV[BF16]); ok && a.loadTiles(h, total, half) {
+	if half, ok := any(spans).([]KV[BF16]); ok && a.loadHalves(h, total, half) {
 		return
 	}
 	d, width := a.Dim, a.KVHeads*a.Dim
@@ -159,7 +159,7 @@ func (a *Attention) mix(out []float32, ldo int, q []float32, ldq, h, first, lane
 		}
 	}
 	if t.room > 0 {
-		a.gatherTiles(q)
+		a.gatherHalves(q)
 	} else {
 		gather(a.Tier, t, q)
 	}
@@ -167,7 +167,7 @@ func (a *Attention) mix(out []float32, ldo int, q []float32, ldq, h, first, lane
 	all, last := int(t.limit[0]), int(t.limit[t.lanes-1])
 	for k0 := 0; k0 < last; k0 += keyBlock {
 		if t.room > 0 {
-			a.attendTiles(k0, min(keyBlock, last-k0), max(0, all-k0))
+			a.attendHalves(k0, min(keyBlock, last-k0), max(0, all-k0))
 			continue
 		}
 		keys := roundUp(min(keyBlock, last-k0), keyGroup)

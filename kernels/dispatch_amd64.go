@@ -17,6 +17,8 @@ func supported(t Tier) bool {
 		return hasAVXVNNI
 	case AVX512VNNI:
 		return hasVNNI
+	case AVX512BF16:
+		return hasBF16
 	case AMX:
 		return amxReady()
 	default:
@@ -57,7 +59,7 @@ func (w *Matrix) pack(q []int8) {
 		for i := range w.q {
 			w.q[i] += 127 // as an unsigned byte
 		}
-	case AVXVNNI, AVX512VNNI:
+	case AVXVNNI, AVX512VNNI, AVX512BF16:
 		w.packPanels(q)
 	case AMX:
 		w.packTiles(q)
@@ -374,10 +376,13 @@ func peakLoop(t Tier, float bool) float64 {
 	case t == AVXVNNI:
 		peakAVXVNNI(n)
 		return n * 12 * 64
+	case t == AVX512BF16 && float:
+		peakBF16(n)
+		return n * 16 * 64
 	case t >= AVX512VNNI && float:
 		peakFMA512(n)
 		return n * 12 * 32
-	case t == AVX512VNNI:
+	case t == AVX512VNNI || t == AVX512BF16:
 		peakVNNI(n)
 		return n * 24 * 128
 	case t == AMX:

@@ -43,10 +43,10 @@ func scatter(_ Tier, t *attentionTile, out []float32) { scatterGeneric(t, out) }
 
 func attendTile(_ Tier, t *attentionTile, key0, keys, all int) { attendTileGeneric(t, key0, keys, all) }
 
-func (a *Attention) newTiles() {}
+func (a *Attention) newHalves() {}
 
-func (a *Attention) loadTiles(int, int, []KV[BF16]) bool { return false }
+func (a *Attention) loadHalves(int, int, []KV[BF16]) bool { return false }
 
-func (a *Attention) gatherTiles([]float32) {}
+func (a *Attention) gatherHalves([]float32) {}
 
-func (a *Attention) attendTiles(int, int, int) {}
+func (a *Attention) attendHalves(int, int, int) {}

@@ -23,7 +23,7 @@ import (
 type Tier uint8
 
 // The tiers. Generic is plain Go and runs everywhere; AMX is the last. NEONDot and NEONI8MM give the results of Generic to
-// the bit, and AVX2, AVXVNNI and AVX512VNNI each other's.
+// the bit, and AVX2, AVXVNNI and AVX512VNNI each other's; AVX512BF16 and AMX differ from these in attention alone.
 const (
 	Generic    Tier = iota
 	NEONDot         // arm64 SDOT; the element-wise steps are plain Go
@@ -31,10 +31,11 @@ const (
 	AVX2            // 256-bit integers, FMA
 	AVXVNNI         // 256-bit VPDPBUSD, with AVX2 for the rest
 	AVX512VNNI      // 512-bit VPDPBUSD
-	AMX             // int8 tiles, with AVX512VNNI for the rest
+	AVX512BF16      // the same, with bfloat16 in attention
+	AMX             // tiles of int8 and bfloat16, with AVX512VNNI for the rest
 )
 
-var tierNames = [...]string{"generic", "neon-dotprod", "neon-i8mm", "avx2", "avx-vnni", "avx512-vnni", "amx"}
+var tierNames = [...]string{"generic", "neon-dotprod", "neon-i8mm", "avx2", "avx-vnni", "avx512-vnni", "avx512-bf16", "amx"}
 
 // String returns the name that [ParseTier] accepts.
 func (t Tier) String() string {
@@ -109,7 +110,7 @@ func (t Tier) shape() shape {
 		return shape{rows: 4, panel: 16, group: 16}
 	case AVXVNNI:
 		return shape{rows: 6, panel: 16, group: 16, unsigned: true}
-	case AVX512VNNI:
+	case AVX512VNNI, AVX512BF16:
 		return shape{rows: 6, panel: 64, group: 4, unsigned: true}
 	case AMX:
 		return shape{rows: 32, panel: 32, group: 64}

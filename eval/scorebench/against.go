@@ -411,7 +411,7 @@ func (c *Comparison) WriteText(w io.Writer) error {
 					with, check = "", fmt.Sprintf("cosine %.4f", v.Cosine)
 				}
 				fmt.Fprintf(t, "llama.cpp %s%s\t%s\t%s\t%.2f\t%s\t%s\n",
-					v.Quant, mark, v.TokensPerSecond.text(0), with, v.Cores.Median, check, v.speedups())
+					v.Quant, mark, v.TokensPerSecond.text(0), with, v.Cores.Median, check, speedups(v.Speedup, v.SpeedupRunning))
 			}
 		})
 		p.line("  llama.cpp with %s", job.Against[0].Settings)
@@ -420,11 +420,12 @@ func (c *Comparison) WriteText(w io.Writer) error {
 	return p.err
 }
 
-func (v Rival) speedups() string {
-	if v.SpeedupRunning == nil {
-		return v.Speedup.text()
+// speedups writes one by wall time and, where it is known, by processor time.
+func speedups(wall Speedup, running *Speedup) string {
+	if running == nil {
+		return wall.text()
 	}
-	return v.Speedup.text() + "; by processor time " + v.SpeedupRunning.text()
+	return wall.text() + "; by processor time " + running.text()
 }
 
 func nats(v float64) string {

@@ -101,6 +101,10 @@ type Scaling struct {
 	Job             string  `json:"job"`
 	TokensPerSecond Figure  `json:"tokens_per_second"`
 	Speedup         Speedup `json:"speedup"` // of all workers over one
+	// Running is the speedup that there would be if every worker had a core to itself all the time: of the tokens a second
+	// of processor time, times the workers. It leaves out what workers wait for each other. Nil where the system does not
+	// tell.
+	Running *Speedup `json:"speedup_by_processor_time,omitempty"`
 }
 
 // BusyCore compares a job while another process keeps a core busy with the same job alone on the machine.
@@ -195,7 +199,7 @@ func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s size
 	}
 	report.Jobs = make([]JobResult, len(tasks))
 	rates, cores, perCore := make([][]float64, len(tasks)), make([][]float64, len(tasks)), make([][]float64, len(tasks))
-	var oneCore, allCores []float64
+	var oneCore, allCores, oneRunning, allRunning []float64
 	for round := range o.Rounds {
 		for i, t := range tasks {
 			fmt.Fprintf(o.Progress, "round %d of %d: %s\n", round+1, o.Rounds, t.Name)
@@ -219,6 +223,10 @@ func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s size
 					return err
 				}
 				oneCore, allCores = append(oneCore, t.rate(single.took)), append(allCores, t.rate(run.took))
+				if run.cpu > 0 {
+					oneRunning = append(oneRunning, t.rate(single.cpu))
+					allRunning = append(allRunning, t.rate(run.cpu)*float64(o.Workers))
+				}
 			}
 		}
 	}
@@ -240,6 +248,10 @@ func (report *Report) measureJobs(ctx context.Context, r *rig, o Options, s size
 	}
 	if alone != nil {
 		report.OneCore = &Scaling{Job: alone.Name, TokensPerSecond: figureOf(oneCore), Speedup: speedupOf(allCores, oneCore)}
+		if len(oneRunning) > 0 {
+			running := speedupOf(allRunning, oneRunning)
+			report.OneCore.Running = &running
+		}
 	}
 	held := int64(0) // the tasks' own prefixes are no buffers
 	for _, t := range tasks {

@@ -88,6 +88,9 @@ func TestRunMeasuresEveryJobAndPart(t *testing.T) {
 		t.Errorf("one core: %+v, want job \"all\"", report.OneCore)
 	} else {
 		isMeasured(t, "one core", report.OneCore.TokensPerSecond)
+		if running := report.OneCore.Running; running != nil && !(running.OfMedians > 0.3*float64(report.Workers)) {
+			t.Errorf("%d workers do %v times what one does, by processor time", report.Workers, running.OfMedians)
+		}
 	}
 	if report.BusyCore == nil || report.BusyCore.Job != "all" || !(report.BusyCore.Left.OfMedians > 0) {
 		t.Errorf("busy core: %+v, want a share of the speed of job \"all\"", report.BusyCore)

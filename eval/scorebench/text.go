@@ -31,7 +31,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	})
 	if r.OneCore != nil {
 		p.line("%s on one core: %s tokens/s; all %d workers are %s as fast",
-			r.OneCore.Job, r.OneCore.TokensPerSecond.text(0), r.Workers, r.OneCore.Speedup.text())
+			r.OneCore.Job, r.OneCore.TokensPerSecond.text(0), r.Workers, speedups(r.OneCore.Speedup, r.OneCore.Running))
 	}
 	if r.BusyCore != nil {
 		left := r.BusyCore.Left

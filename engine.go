@@ -98,10 +98,15 @@ func openModel(path, embedded string) (*gguf.File, error) {
 
 // newScorer returns the named scorer of package scoring.
 func (e *engine) newScorer(name string) (*scoring.Scorer, error) {
+	return e.newScorerWith(name, e.settings.Scoring)
+}
+
+// newScorerWith returns the named scorer with other settings of what it may spend.
+func (e *engine) newScorerWith(name string, settings config.Scoring) (*scoring.Scorer, error) {
 	return scoring.NewScorer(name, scoring.Options{
 		LM: e.lm, Encoder: e.encoder,
 		KVBytes: int64(e.settings.Cache.KV) << 20, ScoreBytes: int64(e.settings.Cache.Scores) << 20,
-		ModelTokens: e.settings.Scoring.ModelTokens, Combination: e.combination,
+		ModelTokens: settings.ModelTokens, Combination: e.combination,
 	})
 }
 

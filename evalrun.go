@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/pith-llm/pith/compressors"
@@ -20,7 +21,8 @@ import (
 
 type evalRunCommand struct {
 	Data   []string  `required:"" placeholder:"FILE,…" help:"JSON Lines files of cases, plain or gzip."`
-	Scorer []string  `required:"" placeholder:"NAME,…" help:"Scorers: bm25, encoder, lm, a sum such as bm25+lm, default; baselines: random (the mean of five runs), head, tail, shortest, longllmlingua, longcodezip. The others are compared with the first."`
+	Scorer []string  `placeholder:"NAME,…" help:"Scorers: bm25, encoder, lm, a sum such as bm25+lm, default; baselines: random (the mean of five runs), head, tail, shortest, longllmlingua, longcodezip. The others are compared with the first. A name may end in the model tokens that it may spend: default@1000, default@all."`
+	Curve  bool      `help:"Also run the default scorer with 0, 1,000, 4,000 and all model tokens and print what is kept against what is spent."`
 	Rate   []float64 `required:"" placeholder:"R,…" help:"Shares of tokens to keep, above 0 and up to 1; 0 leaves it to the policy of the settings, and the report says what was reached."`
 	Limit  int       `help:"Cases of each file; 0 is all."`
 	Seed   uint64    `help:"Draws the cases of --limit, the random scorer and the bootstrap; 0 takes the first cases."`
@@ -37,8 +39,12 @@ func (c *evalRunCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	scorers := c.Scorer
+	if c.Curve {
+		scorers = slices.Concat(scorers, eval.CurveScorers)
+	}
 	options := eval.RunOptions{
-		Data: c.Data, Scorers: c.Scorer, Rates: c.Rate, Limit: c.Limit, Seed: c.Seed,
+		Data: c.Data, Scorers: scorers, Rates: c.Rate, Limit: c.Limit, Seed: c.Seed,
 		Scorer: e.evalScorer(c.Folds), Folded: c.Folds != "",
 		Compressor: func(scorer compressors.Scorer) (*compressors.Compressor, error) {
 			return e.compressorWith(scorer, 1)
@@ -69,14 +75,23 @@ func (c *evalRunCommand) Run(ctx context.Context, std streams) error {
 
 // evalScorer returns what eval asks for scorers. With a folder of folds, the default scorers of all folds share their caches.
 func (e *engine) evalScorer(folds string) func(name string, fold int) (compressors.Scorer, error) {
-	var shared *scoring.Scorer
+	shared := map[string]*scoring.Scorer{}
 	return func(name string, fold int) (compressors.Scorer, error) {
-		if fold < 0 || name != scoring.DefaultScorer {
-			return e.scorer(name)
+		settings := e.settings.Scoring
+		plain, tokens, stated := eval.ModelTokensOf(name)
+		if stated {
+			settings.ModelTokens = tokens
 		}
-		if shared == nil {
+		if fold < 0 || plain != scoring.DefaultScorer {
+			scorer, err := e.newScorerWith(plain, settings)
+			if err != nil {
+				return nil, err
+			}
+			return adapted(scorer), nil
+		}
+		if shared[name] == nil {
 			var err error
-			if shared, err = e.newScorer(name); err != nil {
+			if shared[name], err = e.newScorerWith(plain, settings); err != nil {
 				return nil, err
 			}
 		}
@@ -88,7 +103,7 @@ func (e *engine) evalScorer(folds string) func(name string, fold int) (compresso
 		if err != nil {
 			return nil, err
 		}
-		return adapted(shared.With(combination)), nil
+		return adapted(shared[name].With(combination)), nil
 	}
 }
 

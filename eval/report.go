@@ -172,7 +172,7 @@ func addEstimate(fields map[string]any, m Metric, e Estimate) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// WriteText writes the report as aligned tables: results, code, what a proxy loses, comparisons, time by stage.
+// WriteText writes the report as aligned tables: results, code, the curve, what a proxy loses, comparisons, time by stage.
 func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -181,6 +181,10 @@ func (r Report) WriteText(w io.Writer) error {
 		return err
 	}
 	r.writeCode(table)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	r.writeCurve(table)
 	if err := table.Flush(); err != nil {
 		return err
 	}

@@ -134,6 +134,41 @@ func TestInspectListsMetadataAndTensors(t *testing.T) {
 	}
 }
 
+// TestEvalRunExpectsScores: a file of scores is written, found equal, and found different when one of its numbers is.
+func TestEvalRunExpectsScores(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "scores.txt")
+	run := func(args ...string) error {
+		_, _, err := pith(t, "", append([]string{
+			"eval", "run", "--data", "eval/testdata/sample.jsonl.gz", "--task", "nq_multidoc,tool_grep", "--scorer", "bm25,head", "--rate", "0.25",
+			"--quiet", "--expect", file,
+		}, args...)...)
+		return err
+	}
+	if err := run(); err == nil {
+		t.Error("no error without the file")
+	}
+	if err := run("--update"); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(); err != nil {
+		t.Errorf("the same scores: %v", err)
+	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(written), "tool_grep bm25 0.25 n=2 rate_reached=0.", "tool_grep bm25 0.25 n=2 rate_reached=0.9", 1)
+	if changed == string(written) || strings.Count(changed, "\n") != 5 {
+		t.Fatalf("the file:\n%s", written)
+	}
+	if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(); err == nil || !strings.Contains(err.Error(), "tool_grep bm25") {
+		t.Errorf("error %v, want one that names the row", err)
+	}
+}
+
 func TestEvalRunReportsEveryScorerAndRate(t *testing.T) {
 	stdout, _, err := pith(t, "", "eval", "run", "--data", "eval/testdata/sample.jsonl.gz", "--scorer", "head,bm25", "--rate", "0.5,0.2", "--json", "-", "--quiet")
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/pith-llm/pith/scoring"
 )
 
-// RunOptions says what to measure. All fields but Limit, Seed, Proxy, LM and Progress are required.
+// RunOptions says what to measure. All fields but Tasks, Limit, Seed, Proxy, LM and Progress are required.
 type RunOptions struct {
 	// Data are the files of cases.
 	Data []string
@@ -27,7 +27,9 @@ type RunOptions struct {
 	Scorers []string
 	// Rates are the shares of tokens to keep, above 0 and up to 1; 0 leaves it to the compressor's policy.
 	Rates []float64
-	// Limit is how many cases of each file to run; 0 means all.
+	// Tasks are the tasks whose cases are run; none means all.
+	Tasks []string
+	// Limit is how many cases of each file, of those tasks, to run; 0 means all.
 	Limit int
 	// Seed draws the cases of Limit, the random baseline and the bootstrap. 0 means the first cases of each file.
 	Seed uint64
@@ -168,12 +170,18 @@ func Run(ctx context.Context, options RunOptions) (Report, error) {
 		if err != nil {
 			return Report{}, err
 		}
+		if len(options.Tasks) > 0 {
+			cases = slices.DeleteFunc(cases, func(c Case) bool { return !slices.Contains(options.Tasks, c.Task) })
+		}
 		cases = sample(cases, options.Limit, options.Seed)
 		for i, c := range cases {
 			if err := r.run(ctx, c, fmt.Sprintf("%s %d/%d", path, i+1, len(cases))); err != nil {
 				return Report{}, fmt.Errorf("%s: case %s: %w", path, c.ID, err)
 			}
 		}
+	}
+	if len(r.tasks) == 0 {
+		return Report{}, errors.New("no case is of one of the tasks")
 	}
 	return r.report(), nil
 }

@@ -41,15 +41,23 @@ func material(text string, rules []DocumentRule) ([]region, string) {
 	if regions := ruled(text, rules); len(regions) > 0 {
 		return regions, asked(without(text, regions))
 	}
+	if files, question, ok := underPaths(text); ok {
+		return files, question
+	}
 	f := finder{text: text, vain: new(int)}
 	f.scan(0, len(text), 0)
 	inside, aside := 0, 0
 	for _, r := range f.regions {
 		inside += r.end - r.start
 	}
-	var words strings.Builder
+	var words, before, behind strings.Builder
 	for _, w := range f.words {
 		words.WriteString(text[w.start:w.end])
+		if inside > 0 && w.start < f.regions[0].start {
+			before.WriteString(text[w.start:w.end])
+		} else {
+			behind.WriteString(text[w.start:w.end])
+		}
 		aside += w.end - w.start
 	}
 	if len(f.marked) > 0 {
@@ -64,7 +72,7 @@ func material(text string, rules []DocumentRule) ([]region, string) {
 		return f.regions, strings.TrimSpace(question.String())
 	}
 	if inside > 0 && aside <= max(maxAside, inside) {
-		return f.regions, asked(words.String())
+		return f.regions, asked(thatAsks(words.String(), strings.TrimSpace(before.String()), strings.TrimSpace(behind.String())))
 	}
 	if documents, ok := templated(text); ok {
 		if labelled(text[:documents.start]) < 0 && labelled(text[documents.end:]) < 0 {
@@ -88,14 +96,7 @@ func around(text string) ([]region, string) {
 		end = max(start, len(text)-maxTask) + at
 	}
 	first, last := strings.TrimSpace(text[:start]), strings.TrimSpace(text[end:])
-	question := strings.TrimSpace(first + "\n" + last)
-	switch asksFirst, asksLast := asks(first), asks(last); {
-	case asksFirst && !asksLast:
-		question = first
-	case asksLast && !asksFirst:
-		question = last
-	}
-	question = asked(question)
+	question := asked(thatAsks(strings.TrimSpace(first+"\n"+last), first, last))
 	if end-start < minRegion {
 		return nil, question
 	}
@@ -145,6 +146,17 @@ func cutLast(s, separator string) (before, after string, found bool) {
 		return s[:at], s[at+len(separator):], true
 	}
 	return s, "", false
+}
+
+// thatAsks returns which of the words before and behind material ask, if only one of them does; else all words.
+func thatAsks(all, before, behind string) string {
+	switch asksBefore, asksBehind := asks(before), asks(behind); {
+	case asksBefore && !asksBehind:
+		return before
+	case asksBehind && !asksBefore:
+		return behind
+	}
+	return all
 }
 
 // asks reports whether words hold a question of some length.

@@ -9,7 +9,7 @@ import (
 
 // Bounds of a query's parts, in bytes: a longer query costs more than it says.
 const (
-	maxTask  = 2000
+	maxTask  = 6000
 	maxWords = 600
 	maxCall  = 400
 )

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"syscall"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/pith-llm/pith/config"
 	"github.com/pith-llm/pith/proxy"
 )
@@ -30,6 +32,7 @@ type serving struct {
 	counts   *counting
 	settings serveCommand
 	upstream string // the URL for the setting of this name
+	tracer   trace.Tracer
 	logger   *slog.Logger
 	secrets  config.Secrets
 }
@@ -74,6 +77,7 @@ func (s *serving) reload(next serveCommand) error {
 	}{
 		{"listen", s.settings.Listen, next.Listen},
 		{"admin", s.settings.Admin, next.Admin},
+		{"traces", s.settings.Traces, next.Traces},
 		{"scoring", s.settings.Scoring, next.Scoring},
 		{"cache", s.settings.Cache, next.Cache},
 	} {
@@ -102,6 +106,7 @@ func (s *serving) reload(next serveCommand) error {
 	if err != nil {
 		return err
 	}
+	options.Tracer = s.tracer
 	if err := s.server.Reload(options); err != nil {
 		return err
 	}

@@ -153,7 +153,16 @@ func (c *runCommand) startProxy(std streams, secrets config.Secrets, environ env
 		upstream, stopModel = model.url, model.stop
 	}
 	secrets.Access = "" // only this machine can connect
-	server, err := e.proxy(c.Edge, upstream, logger, observe, secrets)
+	options, err := newCounting(e).options(c.Edge, upstream, logger, observe, secrets)
+	if err != nil {
+		return nil, "", err
+	}
+	tracer, stopTraces, err := newTracer(context.Background(), c.Traces, logger)
+	if err != nil {
+		return nil, "", err
+	}
+	options.Tracer = tracer
+	server, err := proxy.NewServer(options)
 	if err != nil {
 		return nil, "", err
 	}
@@ -172,6 +181,7 @@ func (c *runCommand) startProxy(std streams, secrets config.Secrets, environ env
 		if err := <-served; err != nil {
 			fmt.Fprintln(std.stderr, "pith: the proxy ended with:", err)
 		}
+		stopTraces()
 		stopModel()
 		restore()
 	}, "http://" + listener.Addr().String(), nil

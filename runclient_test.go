@@ -71,7 +71,7 @@ func runWith(t *testing.T, environ []string, stdout io.Writer, args ...string) (
 		}
 	}
 	var log lines
-	err = run(t.Context(), append([]string{"run", "--scoring-scorer=bm25"}, args...), append(environ, "PITH_CACHE_DIR=off"), streams{strings.NewReader(""), stdout, &log})
+	err = run(t.Context(), append([]string{"run", "--scoring-scorer=bm25", "--compression-deadline=1m"}, args...), append(environ, "PITH_CACHE_DIR=off"), streams{strings.NewReader(""), stdout, &log})
 	if ended, ok := errors.AsType[exitError](err); ok {
 		return int(ended), log.String()
 	}

@@ -59,6 +59,12 @@ func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secr
 	if err != nil {
 		return err
 	}
+	tracer, stopTraces, err := newTracer(ctx, c.Traces, logger)
+	if err != nil {
+		return err
+	}
+	defer stopTraces()
+	options.Tracer = tracer
 	server, err := proxy.NewServer(options)
 	if err != nil {
 		return err
@@ -80,7 +86,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secr
 		}
 		defer stop()
 	}
-	defer reloadOnHangup(&serving{server, counts, asked, upstream, logger, secrets}, from)()
+	defer reloadOnHangup(&serving{server, counts, asked, upstream, tracer, logger, secrets}, from)()
 	logger.Info("listening", "address", listener.Addr().String(), "upstream", upstream, "upstreams", len(options.Upstreams), "mode", c.Mode,
 		"scorer", c.Scoring.Scorer, "tier", e.tier.String(), "tiers_here", tierList(kernels.Supported()),
 		"tiers_lacking", tierList(kernels.Unsupported()), "version", version())

@@ -57,7 +57,7 @@ func startServe(t *testing.T, environ []string, flags ...string) (listen, admin 
 	var log lines
 	listening, admitting := log.wait(`msg=listening address=(\S+)`), log.wait(`msg="admin listening" address=(\S+)`)
 	ended := make(chan error, 1)
-	args := append([]string{"serve", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--scoring-scorer=bm25"}, flags...)
+	args := append([]string{"serve", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--scoring-scorer=bm25", "--compression-deadline=1m"}, flags...)
 	go func() {
 		ended <- run(ctx, args, append(environ, "PITH_CACHE_DIR=off"), streams{strings.NewReader(""), io.Discard, &log})
 	}()

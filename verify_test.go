@@ -25,7 +25,7 @@ func TestVerifyReplaysAReceiptOfTheProxy(t *testing.T) {
 		_, _ = io.WriteString(w, `{"choices":[]}`)
 	}))
 	defer upstream.Close()
-	command := parseServe(t, []string{"PITH_CACHE_DIR=off"}, "--scoring-scorer=bm25", "--admin=127.0.0.1:0", "--upstream="+upstream.URL)
+	command := parseServe(t, []string{"PITH_CACHE_DIR=off"}, "--scoring-scorer=bm25", "--compression-deadline=1m", "--admin=127.0.0.1:0", "--upstream="+upstream.URL)
 	e, err := newEngine(command.Engine, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

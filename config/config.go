@@ -27,6 +27,7 @@ type Edge struct {
 	Requests       int           `default:"1024" help:"Requests answered at the same time; one more waits for the queue timeout and is then answered 429."`
 	QueueTimeout   time.Duration `default:"1s" help:"Time that a request waits for its turn where too many are under way."`
 	Admin          string        `help:"Address for /livez, /readyz, /metrics and /receipts/ID, such as 127.0.0.1:8788; none if empty. It asks for no token: keep it to yourself."`
+	Traces         string        `help:"Base URL of an OpenTelemetry collector that speaks OTLP over HTTP, such as http://127.0.0.1:4318, which gets the spans of each prompt, without content; none if empty."`
 	Receipts       int           `name:"receipts-mib" default:"8" help:"Memory for the receipts of the latest requests, in MiB, which the admin address hands out: hashes, offsets, scores and times, no texts. 0 keeps none."`
 }
 

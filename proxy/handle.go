@@ -45,13 +45,16 @@ type request struct {
 	listing  bool // the client asked for the list of documents
 	edited   bool
 	overhead time.Duration
-	waited   time.Duration // for the upstream's head
+	waited   time.Duration   // for the upstream's head
+	asked    time.Time       // when the upstream first was
+	trace    context.Context //nolint:containedctx // that the request belongs to, if traces are recorded
 }
 
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	r := &request{server: s, ctx: ctx, id: newID(), started: time.Now(), path: string(ctx.Path()), method: string(ctx.Method())}
 	r.life, r.finish = context.WithTimeout(s.base, s.options.TotalTimeout)
 	r.dialect = dialectOf(r.method, r.path)
+	r.joinTrace()
 	ctx.Response.Header.Set("X-Pith-Request-Id", r.id)
 	defer func() {
 		if recover() != nil { // what it says may quote the request
@@ -346,6 +349,9 @@ func (r *request) send(body requestBody) (*exchange, error) {
 	}
 	r.setCredential(head)
 	waiting := time.Now()
+	if r.asked.IsZero() {
+		r.asked = waiting
+	}
 	x, err := r.up.do(r.life, head, body)
 	r.waited += time.Since(waiting)
 	r.open = x
@@ -494,7 +500,9 @@ func (r *request) done(status, size int, err error) {
 	if r.entered {
 		r.server.leave()
 	}
-	r.server.metrics.done(r, status, size, err, gone)
+	outcome := outcomeOf(status, err, gone)
+	r.server.metrics.done(r, outcome, size)
+	r.record(status, outcome, err)
 	fields := []slog.Attr{
 		slog.String("id", r.id),
 		slog.String("method", r.method),

@@ -82,20 +82,24 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
-// done counts a request that has ended.
-func (m *metrics) done(r *request, status, size int, err error, gone bool) {
-	outcome := outcomeAnswered
+// outcomeOf says what became of a request.
+func outcomeOf(status int, err error, gone bool) requestOutcome {
 	switch _, failed := errors.AsType[*failure](err); {
 	case err == nil:
 	case gone:
-		outcome = outcomeGone
+		return outcomeGone
 	case failed:
-		outcome = outcomeFailed
+		return outcomeFailed
 	case errors.Is(err, errRelay):
-		outcome = outcomeBroken
+		return outcomeBroken
 	case status >= fasthttp.StatusBadRequest:
-		outcome = outcomeRefused
+		return outcomeRefused
 	}
+	return outcomeAnswered
+}
+
+// done counts a request that has ended.
+func (m *metrics) done(r *request, outcome requestOutcome, size int) {
 	m.requests.WithLabelValues(r.dialect.String(), outcome.String()).Inc()
 	m.duration.WithLabelValues(r.dialect.String()).Observe(time.Since(r.started).Seconds())
 	m.sent.Add(float64(size))

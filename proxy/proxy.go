@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pith-llm/pith/compressors"
 )
@@ -92,6 +93,9 @@ type Options struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Logger takes one line a request, without prompts or credentials; nil discards it.
 	Logger *slog.Logger
+	// Tracer, if set, gets the spans of each prompt once it has ended, without content. Where a request names a trace they are
+	// part of it.
+	Tracer trace.Tracer
 	// Observe, if set, is called with the report of each chat completion once the upstream has begun to answer, before
 	// the client sees the answer. It may be called concurrently. The report holds prompts.
 	Observe func(Report)

@@ -3,8 +3,8 @@
 package kernels
 
 // On machines without tiles every test also runs on the AMX tier with each tile instruction replaced by vector code that
-// does the same: all else in gemmAMX, and packing, dispatch and the other steps, are the real ones. Only the bytes of the
-// tile instructions have then not run.
+// does the same: all else in gemmAMX, and packing, dispatch and the other steps, are the real ones. The bytes of the tile
+// instructions themselves run in TestBytesOfTileInstructions.
 func init() {
 	if !hasVNNI || AMX.Supported() {
 		return

@@ -65,7 +65,7 @@ class Context:
         params.n_seq_max = sequences
         # Per stream, each sequence has n_ctx / n_seq_max cells, a multiple of 256; unified, all share them.
         params.n_ctx = round_up(sequences * each, 256) if unified else sequences * round_up(each, 256)
-        params.n_batch = batch
+        params.n_batch = max(batch, sequences)  # which bounds the rows with logits, and there must be room for one a sequence
         params.n_ubatch = min(ubatch, batch)
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = ll.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else ll.LLAMA_FLASH_ATTN_TYPE_DISABLED

@@ -104,6 +104,7 @@ func roleOf(name string) role {
 // conversation is what pith needs of a request, by places in the body.
 type conversation struct {
 	model    string
+	previous string    // names the stored response or conversation that it goes on from
 	messages []message // in the order of the talk, which need not be that of the body
 }
 

@@ -67,9 +67,8 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}()
 	switch {
 	case !r.admit():
-	case strings.EqualFold(string(headerValue(&ctx.Request.Header, "Upgrade")), "websocket"):
-		// Other upgrades are offers, which a server may pass over. Clients that open a WebSocket first fall back to HTTP at once on this answer, and retry for seconds on others.
-		r.fail(invalidRequest(fasthttp.StatusUpgradeRequired, "upgrade_not_supported", "", "protocol upgrades are not supported: use plain HTTP"))
+	case isWebSocket(&ctx.Request.Header):
+		r.handleWebSocket()
 	case r.dialect != dialectNone:
 		r.handlePrompt()
 	default:
@@ -85,10 +84,9 @@ func newID() string {
 
 // handlePrompt answers a request of a dialect.
 func (r *request) handlePrompt() {
-	policy, err := readPolicy(&r.ctx.Request.Header, policy{mode: r.server.options.Mode, budget: r.server.options.Budget})
-	if bad, ok := errors.AsType[*policyError](err); ok {
-		drain(r.ctx, r.server.options.MaxBody)
-		r.fail(invalidRequest(fasthttp.StatusBadRequest, "invalid_header", bad.header, bad.Error()))
+	policy, err := readPolicy(&r.ctx.Request.Header, r.server.policy())
+	if err != nil {
+		r.failPolicy(err)
 		return
 	}
 	r.listing = policy.documents
@@ -157,6 +155,16 @@ func (r *request) handlePrompt() {
 	r.relay(x)
 }
 
+// failPolicy answers a request whose X-Pith headers make no sense.
+func (r *request) failPolicy(err error) {
+	drain(r.ctx, r.server.options.MaxBody)
+	param := ""
+	if bad, ok := errors.AsType[*policyError](err); ok {
+		param = bad.header
+	}
+	r.fail(invalidRequest(fasthttp.StatusBadRequest, "invalid_header", param, err.Error()))
+}
+
 // refuses reports whether a status may be about the request's body. Credentials, missing models, timeouts and rates are
 // not about it.
 func refuses(status int) bool {
@@ -189,7 +197,7 @@ func (r *request) choose(body []byte) bool {
 	if r.server.byModel {
 		model = modelOf(body)
 	}
-	r.up = r.server.upstreamFor(r.path, r.dialect, r.anthropic(), model)
+	r.up = r.server.upstreamFor(r.path, r.dialect, r.anthropic(), model, r.dialect != dialectNone)
 	if r.up == nil {
 		r.fail(invalidRequest(fasthttp.StatusNotFound, "no_upstream", "model", "no upstream is configured for this path and model"))
 		return false
@@ -343,9 +351,14 @@ func (r *request) send(body requestBody) (*exchange, error) {
 		case isOwn(key) || isHop(key, named):
 		case r.ownKey && isCredential(key) && r.isToken(credential(value)):
 		case body.decoded && strings.EqualFold(string(key), "Content-Encoding"):
+		case body.websocket && strings.EqualFold(string(key), "Sec-WebSocket-Extensions"): // compressed frames could not be read
 		default:
 			head.AddBytesKV(key, value)
 		}
+	}
+	if body.websocket {
+		head.Set("Connection", "Upgrade")
+		head.Set("Upgrade", "websocket")
 	}
 	r.setCredential(head)
 	waiting := time.Now()
@@ -516,24 +529,7 @@ func (r *request) done(status, size int, err error) {
 		fields = append(fields, slog.String("upstream", r.up.Name))
 	}
 	if r.dialect != dialectNone {
-		failed := 0
-		for _, turn := range r.report.Turns {
-			if turn.Err != nil {
-				failed++
-			}
-		}
-		fields = append(fields,
-			slog.String("dialect", r.dialect.String()),
-			slog.String("mode", r.report.Mode.String()),
-			slog.String("skip", r.report.Skip.String()),
-			slog.Int("turns", len(r.report.Turns)),
-			slog.Int("turns_failed", failed),
-			slog.Int("tokens_in", r.report.TokensIn),
-			slog.Int("tokens_out", r.report.TokensOut),
-			slog.Bool("edited", r.edited),
-			slog.Bool("replayed", r.report.Replayed),
-			slog.Duration("overhead", r.overhead),
-		)
+		fields = append(fields, r.report.attrs(r.dialect, r.edited)...)
 	}
 	level := slog.LevelInfo
 	if err != nil {
@@ -541,6 +537,28 @@ func (r *request) done(status, size int, err error) {
 		fields = append(fields, slog.String("error", errorClass(err)), slog.Bool("client_gone", gone))
 	}
 	r.server.options.Logger.LogAttrs(context.Background(), level, "request", fields...)
+}
+
+// attrs is what the log says of a report.
+func (r *Report) attrs(d dialect, edited bool) []slog.Attr {
+	failed := 0
+	for _, turn := range r.Turns {
+		if turn.Err != nil {
+			failed++
+		}
+	}
+	return []slog.Attr{
+		slog.String("dialect", d.String()),
+		slog.String("mode", r.Mode.String()),
+		slog.String("skip", r.Skip.String()),
+		slog.Int("turns", len(r.Turns)),
+		slog.Int("turns_failed", failed),
+		slog.Int("tokens_in", r.TokensIn),
+		slog.Int("tokens_out", r.TokensOut),
+		slog.Bool("edited", edited),
+		slog.Bool("replayed", r.Replayed),
+		slog.Duration("overhead", r.Overhead),
+	}
 }
 
 // errorClass names an error without quoting what it may quote.

@@ -38,6 +38,7 @@ type metrics struct {
 	texts     *prometheus.CounterVec
 	skips     *prometheus.CounterVec
 	replays   prometheus.Counter
+	events    prometheus.Counter
 	tokensIn  prometheus.Counter
 	tokensOut prometheus.Counter
 	observed  prometheus.Counter
@@ -63,6 +64,7 @@ func newMetrics(s *Server) *metrics {
 		texts:     prometheus.NewCounterVec(counter("pith_texts_total", "Texts that were looked at: shortened, left as their turn failed open, or the reason for which they stayed whole."), []string{"outcome"}),
 		skips:     prometheus.NewCounterVec(counter("pith_skips_total", "Requests whose texts were not looked at, by reason."), []string{"reason"}),
 		replays:   prometheus.NewCounter(counter("pith_replays_total", "Original requests sent after the upstream had refused the shortened one.")),
+		events:    prometheus.NewCounter(counter("pith_websocket_events_total", "Events over WebSockets that ask for a response. The WebSocket itself is one request, of dialect none.")),
 		tokensIn:  prometheus.NewCounter(counter("pith_tokens_in_total", "Tokens of the texts of requests as they came.")),
 		tokensOut: prometheus.NewCounter(counter("pith_tokens_out_total", "Tokens of the texts of requests as they were forwarded.")),
 		observed:  prometheus.NewCounter(counter("pith_observed_saved_tokens_total", "Tokens that requests under the mode observe would have saved.")),
@@ -75,7 +77,7 @@ func newMetrics(s *Server) *metrics {
 	gauge := func(name, help string, value func() int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	m.registry.MustRegister(m.requests, m.turns, m.texts, m.skips, m.replays, m.tokensIn, m.tokensOut, m.observed, m.sent, m.duration, m.overhead, m.wait, m.stages,
+	m.registry.MustRegister(m.requests, m.turns, m.texts, m.skips, m.replays, m.events, m.tokensIn, m.tokensOut, m.observed, m.sent, m.duration, m.overhead, m.wait, m.stages,
 		gauge("pith_in_flight_requests", "Requests under way.", func() int { return len(s.latest.Load().places) }),
 		gauge("pith_in_flight_compressions", "Turns that are compressed at this moment.", func() int { return len(s.latest.Load().slots) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -106,26 +108,36 @@ func (m *metrics) done(r *request, outcome requestOutcome, size int) {
 	if r.waited > 0 {
 		m.wait.Observe(r.waited.Seconds())
 	}
-	if r.dialect == dialectNone || outcome == outcomeRefused {
-		return
+	if r.dialect != dialectNone && outcome != outcomeRefused {
+		m.report(r.report)
 	}
-	m.overhead.Observe(r.overhead.Seconds())
-	if r.report.Skip != NotSkipped {
-		m.skips.WithLabelValues(r.report.Skip.String()).Inc()
+}
+
+// event counts an event of a WebSocket that asks for a response.
+func (m *metrics) event(report Report) {
+	m.events.Inc()
+	m.report(report)
+}
+
+// report counts what became of the texts of a request.
+func (m *metrics) report(report Report) {
+	m.overhead.Observe(report.Overhead.Seconds())
+	if report.Skip != NotSkipped {
+		m.skips.WithLabelValues(report.Skip.String()).Inc()
 	}
-	if r.report.Replayed {
+	if report.Replayed {
 		m.replays.Inc()
 	}
-	m.tokensIn.Add(float64(r.report.TokensIn))
-	if r.report.Mode == ModeObserve {
-		m.tokensOut.Add(float64(r.report.TokensIn))
-		m.observed.Add(float64(r.report.TokensIn - r.report.TokensOut))
+	m.tokensIn.Add(float64(report.TokensIn))
+	if report.Mode == ModeObserve {
+		m.tokensOut.Add(float64(report.TokensIn))
+		m.observed.Add(float64(report.TokensIn - report.TokensOut))
 	} else {
-		m.tokensOut.Add(float64(r.report.TokensOut))
+		m.tokensOut.Add(float64(report.TokensOut))
 	}
-	for _, turn := range r.report.Turns {
+	for _, turn := range report.Turns {
 		for i := range turn.Texts {
-			m.texts.WithLabelValues(textOutcome(turn, i, r.report.Replayed)).Inc()
+			m.texts.WithLabelValues(textOutcome(turn, i, report.Replayed)).Inc()
 		}
 		switch {
 		case turn.Err != nil:
@@ -136,7 +148,7 @@ func (m *metrics) done(r *request, outcome requestOutcome, size int) {
 			m.turns.WithLabelValues("compressed").Inc()
 		}
 	}
-	for _, stage := range r.report.Stages {
+	for _, stage := range report.Stages {
 		m.stages.WithLabelValues(stage.Name).Observe(stage.Duration.Seconds())
 	}
 }

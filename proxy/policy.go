@@ -53,6 +53,8 @@ type policy struct {
 	budget compressors.Budget
 	// documents asks for the list of documents; it changes nothing that is forwarded.
 	documents bool
+	// before is what was said before the body begins, nil if nothing was.
+	before *dialogue
 }
 
 // headerPrefix begins every header of pith's own.

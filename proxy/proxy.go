@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/url"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -192,6 +193,10 @@ type Server struct {
 	latest *atomic.Pointer[Server]
 	// loopback says that only this machine can connect.
 	loopback *atomic.Bool
+	// working ends when Shutdown begins, and with it each WebSocket that is not waiting for a response.
+	working context.Context //nolint:containedctx // tells goroutines, as base does
+	drain   context.CancelFunc
+	sockets *sync.WaitGroup
 	// base ends when Shutdown stops waiting: whatever is under way ends with it.
 	base context.Context //nolint:containedctx // the life of the server, under which requests run
 	end  context.CancelFunc
@@ -207,6 +212,8 @@ func NewServer(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.base, s.end = context.WithCancel(context.Background())
+	s.working, s.drain = context.WithCancel(s.base)
+	s.sockets = &sync.WaitGroup{}
 	s.latest.Store(s)
 	s.http = newHTTPServer(func(ctx *fasthttp.RequestCtx) { s.latest.Load().handle(ctx) })
 	s.http.ReadTimeout = s.options.ClientTimeout // each part of a body has its own
@@ -266,8 +273,20 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Shutdown stops accepting, waits for requests under way until ctx ends, and then breaks them off.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.drain()
 	err := s.http.ShutdownWithContext(ctx)
+	ended := make(chan struct{})
+	go func() {
+		s.sockets.Wait() // none is added any more
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	s.end()
+	<-ended
 	s.latest.Load().closeIdle()
 	return err
 }

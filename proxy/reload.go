@@ -16,6 +16,7 @@ func (s *Server) Reload(o Options) error {
 	before := s.latest.Load()
 	next := &Server{
 		options: o.filled(), metrics: before.metrics, latest: before.latest, loopback: before.loopback, base: before.base, end: before.end,
+		working: before.working, drain: before.drain, sockets: before.sockets,
 	}
 	if err := next.open(before); err != nil {
 		return fmt.Errorf("proxy.Options: %w", err)

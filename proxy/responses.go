@@ -13,6 +13,10 @@ func parseResponses(body []byte) (conversation, error) {
 		switch next := s.peek(); {
 		case key == "model":
 			c.model, err = s.text(1)
+		case key == "previous_response_id":
+			c.previous, err = s.text(1)
+		case key == "conversation" && next != 'n': // by its id or as an object
+			c.previous, err = key, s.skip(1)
 		case key == "instructions" && next == '"':
 			instructions = message{role: roleSystem, texts: make([]textAt, 1)}
 			instructions.texts[0], err = s.textHere()

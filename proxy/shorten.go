@@ -85,6 +85,7 @@ type shortened struct {
 	keys   []cache.Key // of the turns that were edited
 	spans  [][]span    // of the report's turns
 	report Report
+	after  dialogue // up to the body's end
 }
 
 // shorten finds the turns of a body and compresses them, each against its own query. Whatever goes
@@ -98,7 +99,11 @@ func (s *Server) shorten(ctx context.Context, with *shortener, d dialect, body [
 		return out
 	}
 	out.report.Model = c.model
-	turns := findTurns(c, p, s.options.FileReads, s.options.Documents)
+	if c.previous != "" && p.before == nil {
+		p.before = &dialogue{partial: true}
+	}
+	turns, after := findTurns(c, p, s.options.FileReads, s.options.Documents)
+	out.after = after
 	out.stage("parse", time.Since(parsing))
 
 	ctx, cancel := context.WithTimeout(ctx, s.options.Deadline)

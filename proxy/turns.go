@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -29,22 +31,22 @@ type turn struct {
 
 // findTurns cuts the conversation into turns with the query and the spans of each. What it finds in a turn depends on
 // the messages up to the turn's end alone, and of these on their texts, not on ids, marks or list form. A system message
-// belongs to the turn that it opens: its documents are read for the first question.
-func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) []turn {
+// belongs to the turn that it opens: its documents are read for the first question. It returns also what was said up to
+// the end.
+func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) ([]turn, dialogue) {
 	var turns []turn
-	task := ""       // the user's last question
-	var said message // what the assistant said before the turn, in however many messages
-	calls := map[string]call{}
+	var so dialogue
+	if p.before != nil {
+		so = p.before.clone()
+	}
+	if so.calls == nil {
+		so.calls = map[string]call{}
+	}
 	for at := 0; at < len(c.messages); {
 		switch first := c.messages[at]; first.role {
 		case roleAssistant:
-			said = message{}
 			for ; at < len(c.messages) && c.messages[at].role == roleAssistant; at++ {
-				said.texts = append(said.texts, c.messages[at].texts...)
-				said.calls = append(said.calls, c.messages[at].calls...)
-			}
-			for _, call := range said.calls {
-				calls[call.id] = call
+				so.say(c.messages[at])
 			}
 			continue
 		case rolePrompt:
@@ -55,6 +57,7 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) [
 			continue
 		case roleOther, roleSystem, roleUser, roleTool:
 		}
+		so.answering = false
 		var t turn
 		var words []string
 		var standing []textAt // of system messages
@@ -72,8 +75,8 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) [
 				}
 			case roleTool:
 				tools = true
-				called := answered(m, calls)
-				if !fileReads && readsFile(called) {
+				called, known := so.answered(m)
+				if !fileReads && (readsFile(called) || so.partial && !known) {
 					continue
 				}
 				for _, text := range m.texts {
@@ -87,15 +90,15 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) [
 			}
 		}
 		if question := strings.Join(words, "\n"); question != "" {
-			task = question
+			so.task = question
 		}
 		switch {
 		case p.query != "":
 			t.query = p.query
 		case tools:
-			t.query = toolQuery(task, said)
+			t.query = toolQuery(so.task, so.said)
 		default:
-			t.query = ends(task, maxTask)
+			t.query = ends(so.task, maxTask)
 		}
 		if len(t.query) > maxStub { // a greeting says nothing about documents that stay for the whole talk
 			for _, text := range standing {
@@ -106,7 +109,38 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) [
 		}
 		turns = append(turns, t)
 	}
-	return turns
+	return turns, so
+}
+
+// dialogue is what was said up to some point, as far as later turns refer to it.
+type dialogue struct {
+	task  string          // the user's last question
+	said  message         // what the assistant said last, in however many messages
+	calls map[string]call // of the assistant, by id
+	// answering says that the assistant spoke last: what it says next belongs to the same answer.
+	answering bool
+	// partial says that something was said before that is not known.
+	partial bool
+}
+
+// clone returns a copy that may be added to.
+func (d *dialogue) clone() dialogue {
+	c := *d
+	c.calls = maps.Clone(d.calls)
+	c.said.texts, c.said.calls = slices.Clip(d.said.texts), slices.Clip(d.said.calls)
+	return c
+}
+
+// say adds a message of the assistant.
+func (d *dialogue) say(m message) {
+	if !d.answering {
+		d.said, d.answering = message{}, true
+	}
+	d.said.texts = append(d.said.texts, m.texts...)
+	d.said.calls = append(d.said.calls, m.calls...)
+	for _, call := range m.calls {
+		d.calls[call.id] = call
+	}
 }
 
 // promptTurn is the turn of a text to be completed.
@@ -217,11 +251,11 @@ func tailOf(text string, limit int) string {
 }
 
 // answered returns the call that a tool message answers; of a function result in the older form only the name is known.
-func answered(m message, calls map[string]call) call {
-	if called, ok := calls[m.callID]; ok && m.callID != "" {
-		return called
+func (d *dialogue) answered(m message) (called call, known bool) {
+	if called, ok := d.calls[m.callID]; ok && m.callID != "" {
+		return called, true
 	}
-	return call{name: m.name}
+	return call{name: m.name}, m.name != ""
 }
 
 // readsFile reports whether a call reads a file that an edit may quote: what it returned must stay exact.

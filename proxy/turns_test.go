@@ -144,7 +144,8 @@ func TestQueriesAndSpans(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, turn := range findTurns(parsed, policy{}, false, rules) {
+			turns, _ := findTurns(parsed, policy{}, false, rules)
+			for _, turn := range turns {
 				var b strings.Builder
 				b.WriteString(turn.query)
 				for _, span := range turn.spans {

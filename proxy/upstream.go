@@ -138,6 +138,8 @@ type requestBody struct {
 	interrupt func()
 	// finished is called once the stream has been read to its end.
 	finished func()
+	// websocket says that the head asks for a WebSocket instead.
+	websocket bool
 }
 
 // failure is why an exchange with the upstream failed.
@@ -160,6 +162,7 @@ type exchange struct {
 	response *fasthttp.Response
 	upload   *upload // nil for a body in memory
 	ended    bool    // the answer was read to its end
+	taken    bool    // the connection serves another protocol by now
 }
 
 // do sends a request and reads the head of the answer. head holds everything but the framing; it is not kept. Ending ctx
@@ -342,7 +345,7 @@ func (x *exchange) Close() {
 			x.ended = true
 		}
 		framed := x.response.SkipBody || x.response.Header.ContentLength() >= -1 || x.response.BodyStream() == nil
-		reuse = alive && uploaded && x.ended && framed && !x.response.ConnectionClose() && x.reader.Buffered() == 0
+		reuse = alive && uploaded && x.ended && !x.taken && framed && !x.response.ConnectionClose() && x.reader.Buffered() == 0
 		_ = x.response.CloseBodyStream()
 		fasthttp.ReleaseResponse(x.response)
 	}

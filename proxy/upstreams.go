@@ -180,8 +180,9 @@ func (u *upstream) serves(model string) bool {
 	})
 }
 
-// upstreamFor returns the upstream of a request, nil if none takes it. The model is "" where it is not known.
-func (s *Server) upstreamFor(path string, d dialect, anthropic bool, model string) *upstream {
+// upstreamFor returns the upstream of a request, nil if none takes it. Where the model is not known it is one for all
+// models, or else the first for some.
+func (s *Server) upstreamFor(path string, d dialect, anthropic bool, model string, known bool) *upstream {
 	var first *upstream // that would do but for the model
 	for _, u := range s.upstreams {
 		if !u.below(path) || !u.speaks(d, anthropic) {
@@ -194,10 +195,10 @@ func (s *Server) upstreamFor(path string, d dialect, anthropic bool, model strin
 			first = u
 		}
 	}
-	if d == dialectNone {
-		return first
+	if known {
+		return nil
 	}
-	return nil
+	return first
 }
 
 // modelOf returns the model that a body names at its top level, "" if it names none.

@@ -20,23 +20,26 @@ const (
 //
 // Words are those of Words: identifiers whole and in parts, so that "parse config" finds parseConfig and parse_config.
 func BM25(query string, documents []string) []float64 {
-	return newLexicon(query, documents).bm25()
+	return newLexicon(query, documents, eachWord).bm25()
 }
+
+// tokenization calls yield with each token of text, which is valid until the next.
+type tokenization func(text string, yield func(token []byte))
 
 // lexicon counts the words of a query in documents.
 type lexicon struct {
-	terms   map[string]int // the query's words -> column
+	terms   map[string]int // the query's words, or other tokens -> column
 	counts  []int32        // [document, term]
-	lengths []float64      // words of each document
+	lengths []float64      // tokens of each document
 	idf     []float64      // of each term
 }
 
-func newLexicon(query string, documents []string) *lexicon {
-	l := &lexicon{terms: queryTerms(query), lengths: make([]float64, len(documents))}
+func newLexicon(query string, documents []string, each tokenization) *lexicon {
+	l := &lexicon{terms: queryTerms(query, each), lengths: make([]float64, len(documents))}
 	l.counts = make([]int32, len(documents)*len(l.terms))
 	for i, text := range documents {
 		row := l.row(i)
-		eachWord(text, func(word []byte) {
+		each(text, func(word []byte) {
 			l.lengths[i]++
 			if t, ok := l.terms[string(word)]; ok {
 				row[t]++
@@ -127,10 +130,10 @@ var stopWords = func() map[string]bool {
 	return words
 }()
 
-// queryTerms returns the distinct words of the query that count, each with a column of its own.
-func queryTerms(query string) map[string]int {
+// queryTerms returns the distinct tokens of the query that count, each with a column of its own.
+func queryTerms(query string, each tokenization) map[string]int {
 	terms, stops := map[string]int{}, map[string]int{}
-	eachWord(query, func(word []byte) {
+	each(query, func(word []byte) {
 		into := terms
 		if stopWords[string(word)] {
 			into = stops
@@ -183,6 +186,22 @@ func eachWord(text string, yield func(word []byte)) {
 			i += n
 		}
 	}
+}
+
+// gramLength is how many bytes a gram has: runs of four tell most words of one stem from others (McNamee and Mayfield 2004,
+// "Character N-Gram Tokenization for European Language Text Retrieval").
+const gramLength = 4
+
+// eachGram calls yield with the runs of gramLength bytes of each word, and with words that are no longer.
+func eachGram(text string, yield func(gram []byte)) {
+	eachWord(text, func(word []byte) {
+		if stopWords[string(word)] {
+			return
+		}
+		for i := 0; i == 0 || i+gramLength <= len(word); i++ {
+			yield(word[i:min(len(word), i+gramLength)])
+		}
+	})
 }
 
 func isWordRune(r rune) bool {

@@ -84,7 +84,9 @@ func (c *call) cheap(ctx context.Context) ([]row, error) {
 	}
 	c.stage("encoder", start)
 	start = time.Now()
-	best := descending(cheapSums(rows))
+	sums := cheapSums(rows)
+	c.places(rows, sums)
+	best := descending(sums)
 	best = best[:min(bestSegments, len(best))]
 	c.echoes(rows, best)
 	c.structure(rows, best)

@@ -14,14 +14,17 @@ type Feature uint8
 // in the segments' order; a text is what the segments were cut from.
 const (
 	// Words in common: Okapi BM25 (Robertson and Zaragoza 2009) over identifiers and their parts.
-	FeatureBM25        Feature = iota // of the best
-	FeatureBM25Rank                   // rank
-	FeatureCoverage                   // share of the query's words that the segment holds, by their idf
-	FeatureTextBM25                   // BM25 of whole texts, of the best
-	FeatureTextPeak                   // BM25 of the text's best segment, of the best
-	FeatureNameInQuery                // share of the words of the segment's name that the query holds
-	FeaturePathInQuery                // the same of the text's name
-	FeatureQueryInName                // share of the query's words, by idf, that both names hold
+	FeatureBM25         Feature = iota // of the best
+	FeatureBM25Rank                    // rank
+	FeatureCoverage                    // share of the query's words that the segment holds, by their idf
+	FeatureTextBM25                    // BM25 of whole texts, of the best
+	FeatureTextPeak                    // BM25 of the text's best segment, of the best
+	FeatureNameInQuery                 // share of the words of the segment's name that the query holds
+	FeaturePathInQuery                 // the same of the text's name
+	FeatureQueryInName                 // share of the query's words, by idf, that both names hold
+	FeatureGrams                       // BM25 of runs of four letters (McNamee and Mayfield 2004), of the best: words in other forms
+	FeatureHeadlineBM25                // BM25 for the first line of a query of several, of the best
+	FeatureBestLine                    // FeatureCoverage of the best line or sentence alone
 
 	// Exact mentions: what a query spells as code does (identifiers, paths, numbers, quoted strings, error names). The
 	// best lexical cue for bug localisation (Zhou, Zhang and Lo 2012, "Where Should the Bugs Be Fixed?", and after).
@@ -42,6 +45,8 @@ const (
 	FeatureLateGap    // less the best
 	FeatureTextCosine // the largest cosine in the text
 	FeatureNearby     // mean cosine of the segments before and after in the text
+	FeatureSignature  // cosine of a definition's names and first line alone; of all of it where it is none
+	FeatureHeadline   // cosine to the first line of a query of several
 	FeatureEcho       // largest cosine to one of the best segments by the cheap sum, itself left out: evidence of a second hop
 
 	// Structure: what texts say of each other.
@@ -53,8 +58,17 @@ const (
 	FeatureImportedName // it defines a name that this text imports
 	FeatureImportUnused // and does not use yet
 	FeatureQueryUses    // it defines a name that the query uses
+	FeatureUsers        // log2 of the number of segments that use a name it defines, over 8
+	FeatureNewName      // it defines a name that the text that the query continues does not hold yet
+	FeatureNameNear     // share of the words of its own name in a line near the cursor, less the further away
+	FeatureOwnerNear    // the same of the name of what encloses it, or else of its file
+	FeaturePathNear     // share of the words of both paths that its path has in common with that text's
 	FeatureCurrent      // it is in the text that the query continues
 	FeatureDistance     // how far before the cursor, as a share of that text
+
+	// Place among the others by the cheap sum (see cheapSums).
+	FeatureTextPlace  // 1/place of the segment's text among the texts, by their best segments
+	FeatureLocalPlace // 1/place of the segment in its text
 
 	// Place and form: priors of the kind, not of the query.
 	FeatureTokens   // log2 of its tokens, over 10
@@ -107,10 +121,12 @@ const (
 
 var featureNames = [featureCount]string{
 	"bm25", "bm25_rank", "coverage", "text_bm25", "text_peak", "name_in_query", "path_in_query", "query_in_name",
+	"grams", "headline_bm25", "best_line",
 	"mentions", "name_mentioned", "text_mentioned",
 	"compression",
-	"cosine", "cosine_rank", "cosine_gap", "late", "late_rank", "late_gap", "text_cosine", "nearby", "echo",
-	"named_by_best", "names_best", "defines_used", "imported", "same_folder", "imported_name", "import_unused", "query_uses", "current", "distance",
+	"cosine", "cosine_rank", "cosine_gap", "late", "late_rank", "late_gap", "text_cosine", "nearby", "signature", "headline", "echo",
+	"named_by_best", "names_best", "defines_used", "imported", "same_folder", "imported_name", "import_unused", "query_uses",
+	"users", "new_name", "name_near", "owner_near", "path_near", "current", "distance", "text_place", "local_place",
 	"tokens", "position", "text_at", "texts", "segments", "share", "form", "enclosed", "lines", "query_size", "query_code",
 	"gain", "gain_rank", "gain_gap", "clipped", "contrast", "surprise", "peak",
 	"piece_need", "piece_at", "piece_first", "piece_count", "piece_tokens", "piece_share", "piece_coverage",
@@ -139,7 +155,7 @@ func FeatureNames() []string { return featureNames[:] }
 // that keeps to it needs less data.
 func (f Feature) Rises() bool {
 	switch {
-	case f < FeatureSameFolder, f >= FeatureImportedName && f <= FeatureQueryUses:
+	case f < FeatureSameFolder, f >= FeatureImportedName && f <= FeaturePathNear, f == FeatureTextPlace, f == FeatureLocalPlace:
 		return true
 	case f >= firstDecoderFeature && f < firstPieceFeature:
 		return true

@@ -3,6 +3,7 @@ package scoring
 import (
 	"context"
 	"math"
+	"strings"
 
 	"github.com/pith-llm/pith/cache"
 	"github.com/pith-llm/pith/kernels"
@@ -18,12 +19,24 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 	if err != nil {
 		return err
 	}
-	c.out.ModelTokens += query.tokens
+	parts, err := c.partEncodings(ctx, encoder)
+	if err != nil {
+		return err
+	}
+	c.out.ModelTokens += query.tokens + parts.tokens
 	c.vectors = all
 	cosines, late := make([]float64, len(all)), make([]float64, len(all))
 	err = inParallel(len(all), encoder.options.Workers, func(i int) error {
 		cosines[i] = kernelDot(encoder, all[i].Unit, query.Unit)
 		late[i] = lateInteraction(encoder, query.Tokens, all[i].Tokens)
+		rows[i].set(FeatureSignature, cosines[i])
+		if signature := parts.signatures[i]; signature != nil {
+			rows[i].set(FeatureSignature, kernelDot(encoder, signature, query.Unit))
+		}
+		rows[i].set(FeatureHeadline, cosines[i])
+		if parts.headline != nil {
+			rows[i].set(FeatureHeadline, kernelDot(encoder, all[i].Unit, parts.headline))
+		}
 		return nil
 	})
 	if err != nil {
@@ -133,6 +146,75 @@ func (c *call) encodings(ctx context.Context, encoder *Encoder, which []int) (se
 		return nil, encoding{}, err
 	}
 	return all[:len(which)], all[len(which)], nil
+}
+
+// partVectors are those of what is read apart: the names and first lines of definitions, nil for other segments, and the
+// query's headline, nil if it is all of the query.
+type partVectors struct {
+	signatures [][]float32
+	headline   []float32
+	tokens     int
+}
+
+// partEncodings returns the vectors of what is read apart.
+func (c *call) partEncodings(ctx context.Context, encoder *Encoder) (partVectors, error) {
+	parts := partVectors{signatures: make([][]float32, len(c.segments))}
+	var texts []string
+	var keys []cache.Key
+	var of []int
+	add := func(i int, text string) {
+		texts, of = append(texts, text), append(of, i)
+		keys = append(keys, cache.NewKey("document").Text("text", text).Sum())
+	}
+	for i := range c.segments {
+		if text := c.segments[i].signature(); text != "" {
+			add(i, text)
+		}
+	}
+	if c.query.headline != c.query.short {
+		add(-1, c.query.headline)
+	}
+	encodings, err := c.encode(ctx, encoder, texts, keys)
+	if err != nil {
+		return partVectors{}, err
+	}
+	for k, i := range of {
+		if parts.tokens += encodings[k].tokens; i < 0 {
+			parts.headline = encodings[k].Unit
+		} else {
+			parts.signatures[i] = encodings[k].Unit
+		}
+	}
+	return parts, nil
+}
+
+// maxSignature bounds the bytes of code that are read as a definition's first line.
+const maxSignature = 160
+
+// signature returns what a definition is known by, as words: its name, what encloses it, and the line that names it; empty
+// for a segment that is no definition or hardly more than that.
+func (s *Segment) signature() string {
+	if s.Family != Code || s.Form < FormFunction || s.Form > FormClass || len(s.Text) < maxSignature {
+		return ""
+	}
+	name := lastName(s.Name)
+	if name == "" {
+		return ""
+	}
+	line := s.Text
+	if at := strings.Index(line, name); at >= 0 {
+		line = line[strings.LastIndexByte(line[:at], '\n')+1:]
+	}
+	line = strings.ToValidUTF8(line[:min(len(line), maxSignature)], "")
+	if end := strings.IndexByte(line, '\n'); end >= 0 {
+		line = line[:end]
+	}
+	var words strings.Builder
+	eachWord(s.Name, func(word []byte) {
+		words.Write(word)
+		words.WriteByte(' ')
+	})
+	return words.String() + "\n" + strings.TrimSpace(line)
 }
 
 // encoding is what is cached of a text, with what it cost.

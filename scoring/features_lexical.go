@@ -12,9 +12,14 @@ func (c *call) lexical(rows []row) {
 	for i, s := range c.segments {
 		documents[i] = s.document()
 	}
-	words := newLexicon(c.query.focus, documents)
+	words := newLexicon(c.query.focus, documents, eachWord)
 	scores := words.bm25()
 	relative := ofTheBest(scores)
+	grams := ofTheBest(newLexicon(c.query.focus, documents, eachGram).bm25())
+	headline := relative
+	if c.query.headline != c.query.short {
+		headline = ofTheBest(newLexicon(c.query.headline, documents, eachWord).bm25())
+	}
 	ranks := reciprocalRanks(scores)
 	texts := words.grouped(c.textOf, c.texts)
 	ofTexts := ofTheBest(texts.bm25())
@@ -32,6 +37,9 @@ func (c *call) lexical(rows []row) {
 		r.set(FeatureBM25, relative[i])
 		r.set(FeatureBM25Rank, ranks[i])
 		r.set(FeatureCoverage, words.coverage(func(t int) bool { return counts[t] > 0 }))
+		r.set(FeatureGrams, grams[i])
+		r.set(FeatureHeadlineBM25, headline[i])
+		r.set(FeatureBestLine, words.bestLine(s.Text))
 		r.set(FeatureTextBM25, ofTexts[t])
 		r.set(FeatureTextPeak, peaks[t])
 		share, cover := nameWords(words, s.Name)
@@ -43,6 +51,24 @@ func (c *call) lexical(rows []row) {
 		r.set(FeatureTextMentioned, number(mentions.namesPath(s.TextName)))
 		r.set(FeatureCompression, parse.saved(s.Text))
 	}
+}
+
+// bestLine returns the largest coverage of one line of text, or of one sentence of a line.
+func (l *lexicon) bestLine(text string) float64 {
+	best := 0.0
+	held := make([]bool, len(l.terms))
+	for line := range strings.Lines(text) {
+		for sentence := range strings.SplitSeq(line, ". ") {
+			clear(held)
+			eachWord(sentence, func(word []byte) {
+				if t, ok := l.terms[string(word)]; ok {
+					held[t] = true
+				}
+			})
+			best = max(best, l.coverage(func(t int) bool { return held[t] }))
+		}
+	}
+	return best
 }
 
 func number(b bool) float64 {

@@ -2,7 +2,6 @@ package scoring
 
 import (
 	"math"
-	"path"
 	"strings"
 )
 
@@ -18,8 +17,58 @@ func (c *call) structure(rows []row, best []int) {
 		}
 	}
 	c.uses(rows, best, defined)
+	c.users(rows, defined)
 	if current := c.current(); current.text >= 0 {
 		c.imports(rows, current, defined)
+		c.nearCursor(rows, current, defined)
+	}
+}
+
+// places sets FeatureTextPlace and FeatureLocalPlace by a sum for each segment.
+func (c *call) places(rows []row, sums []float64) {
+	best := make([]float64, c.texts)
+	for t := range best {
+		best[t] = math.Inf(-1)
+	}
+	for i, v := range sums {
+		best[c.textOf[i]] = max(best[c.textOf[i]], v)
+	}
+	ofText := reciprocalRanks(best)
+	above := make([]int, c.texts) // segments of each text that came before in the order of the sums
+	for _, i := range descending(sums) {
+		t := c.textOf[i]
+		above[t]++
+		rows[i].set(FeatureTextPlace, ofText[t])
+		rows[i].set(FeatureLocalPlace, 1/float64(above[t]))
+	}
+}
+
+// users sets FeatureUsers.
+func (c *call) users(rows []row, defined [][]string) {
+	users := map[string]int{}
+	for _, names := range defined {
+		for _, name := range names {
+			users[name] = 0
+		}
+	}
+	if len(users) == 0 {
+		return
+	}
+	for i := range c.segments {
+		seen := map[string]bool{}
+		for _, name := range identifiers(c.segments[i].Text) {
+			if n, ok := users[name]; ok && !seen[name] {
+				seen[name] = true
+				users[name] = n + 1
+			}
+		}
+	}
+	for i, names := range defined {
+		most := 0
+		for _, name := range names {
+			most = max(most, users[name]-1) // itself is no user
+		}
+		rows[i].set(FeatureUsers, min(1, math.Log2(float64(1+most))/8))
 	}
 }
 
@@ -126,108 +175,6 @@ func (c *call) uses(rows []row, best []int, defined [][]string) {
 			rows[i].set(FeatureQueryUses, max(float64(rows[i][FeatureQueryUses]), asked[name]))
 		}
 	}
-}
-
-// current is the text that a query of code continues.
-type current struct {
-	text   int // -1 without one
-	before int // bytes of the text before the cursor
-}
-
-// current looks for the text that ends with the query's last lines, or else holds them.
-func (c *call) current() current {
-	found := current{text: -1}
-	tail := strings.TrimRight(c.query.text, " \t\r\n")
-	if !c.query.code || tail == "" {
-		return found
-	}
-	if n := strings.LastIndexByte(tail[:max(0, len(tail)-80)], '\n'); n >= 0 {
-		tail = tail[n+1:] // some last lines are enough, and the query may begin before the text does
-	}
-	for t, text := range c.wholeTexts() {
-		if at := strings.LastIndex(text, tail); at >= 0 {
-			found = current{text: t, before: at + len(tail)}
-		}
-	}
-	return found
-}
-
-// wholeTexts puts the segments together again.
-func (c *call) wholeTexts() []string {
-	parts := make([]strings.Builder, c.texts)
-	for i, s := range c.segments {
-		parts[c.textOf[i]].WriteString(s.Text)
-	}
-	texts := make([]string, c.texts)
-	for t := range parts {
-		texts[t] = parts[t].String()
-	}
-	return texts
-}
-
-// imports sets what the current text imports, and how near to its cursor its own segments are. Imports are read as names:
-// no path is resolved, since every language has its own way and most of the files are not there.
-func (c *call) imports(rows []row, now current, defined [][]string) {
-	imported, elsewhere := map[string]bool{}, map[string]bool{}
-	folder := ""
-	for i, s := range c.segments {
-		if c.textOf[i] != now.text {
-			continue
-		}
-		folder = path.Dir(s.TextName)
-		for _, name := range s.Imports {
-			for _, part := range identifiers(name) {
-				imported[part] = true
-			}
-		}
-		if len(s.Imports) > 0 && s.Form == FormImport {
-			continue
-		}
-		for line := range strings.Lines(s.Text) {
-			into := elsewhere
-			if s.Form == FormImport || isImportLine(line) {
-				into = imported
-			}
-			for _, name := range identifiers(line) {
-				into[name] = true
-			}
-		}
-	}
-	at := 0
-	for i, s := range c.segments {
-		r := &rows[i]
-		if c.textOf[i] == now.text {
-			r.set(FeatureCurrent, 1)
-			r.set(FeatureDistance, min(1, math.Abs(float64(now.before-at-len(s.Text)))/float64(max(1, now.before))))
-			at += len(s.Text)
-			continue
-		}
-		dir, stem := path.Dir(s.TextName), path.Base(s.TextName)
-		stem, _, _ = strings.Cut(stem, ".")
-		r.set(FeatureImported, 0.6*number(imported[stem])+0.4*number(imported[path.Base(dir)]))
-		r.set(FeatureSameFolder, number(dir == folder))
-		for _, name := range defined[i] {
-			if imported[name] {
-				r.set(FeatureImportedName, 1)
-				if !elsewhere[name] {
-					r.set(FeatureImportUnused, 1)
-				}
-			}
-		}
-		if owner, _, ok := strings.Cut(s.Name, "."); ok && imported[owner] && r[FeatureImportedName] == 0 {
-			r.set(FeatureImportedName, 0.5)
-		}
-	}
-}
-
-// isImportLine tells the lines by which languages name what they take from other files.
-func isImportLine(line string) bool {
-	word, _, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
-	switch word {
-	case "import", "from", "use", "using", "#include", "require", "require_relative", "include", "mod", "extern":
-		return true
-	}
-	return strings.Contains(line, "require(")
 }
 
 // lastName returns the last part of a qualified name.

@@ -105,7 +105,7 @@ func (c *call) pieceWords(rows []row, pieces []Piece) {
 	for i, p := range pieces {
 		texts[i] = p.Text
 	}
-	words := newLexicon(c.query.focus, texts)
+	words := newLexicon(c.query.focus, texts, eachWord)
 	scores := ofTheBest(words.bm25())
 	mentions := newMentions(c.query)
 	weights := mentions.weigh(c.segments)

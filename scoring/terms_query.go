@@ -28,7 +28,10 @@ type query struct {
 	text  string
 	focus string // text without the instruction before it
 	short string // the beginning of focus, or the end of code
-	code  bool
+	// headline is the first line of short where more follow and it says something of its own, as in the message of a commit
+	// or in an issue; else short.
+	headline string
+	code     bool
 }
 
 func newQuery(text string) query {
@@ -42,6 +45,7 @@ func newQuery(text string) query {
 			}
 			q.short = strings.ToValidUTF8(q.short, "")
 		}
+		q.headline = q.short
 		return q
 	}
 	q.focus = focus(text)
@@ -49,8 +53,15 @@ func newQuery(text string) query {
 	if len(q.short) > maxQueryBytes {
 		q.short = strings.ToValidUTF8(q.short[:maxQueryBytes], "")
 	}
+	q.headline = q.short
+	if line, rest, _ := strings.Cut(q.short, "\n"); strings.TrimSpace(rest) != "" && len(strings.Fields(line)) >= minHeadlineWords {
+		q.headline = line
+	}
 	return q
 }
+
+// minHeadlineWords is how many words a first line has that says what a query is about.
+const minHeadlineWords = 3
 
 // labels open the part of a query that says what is looked for; what precedes them tells what to do with it.
 var labels = wordSet("description question query task issue request problem")
@@ -76,20 +87,69 @@ func focus(text string) string {
 	return strings.TrimSpace(text)
 }
 
-// isCode tells the code before a cursor from a question: most of its lines are indented or end as lines of code do.
+// isCode tells the code before a cursor from a question, an issue or a commit's message, which may hold code too: it does
+// not begin with prose, and most of its lines look like code or comments.
 func isCode(text string) bool {
 	lines, code := 0, 0
+	begun := false
 	for line := range strings.Lines(text) {
 		trimmed := strings.TrimSpace(line)
 		if trimmed == "" {
 			continue
 		}
 		lines++
-		if line[0] == ' ' || line[0] == '\t' || strings.ContainsRune("{}();,:=", rune(trimmed[len(trimmed)-1])) {
+		if !begun && len(strings.Fields(line)) >= minHeadlineWords { // what is shorter, such as a tag or a brace, tells nothing
+			begun = true
+			if isProse(line) {
+				return false
+			}
+		}
+		if looksLikeCode(line, trimmed) {
 			code++
 		}
 	}
 	return lines >= 3 && 3*code >= 2*lines
+}
+
+func looksLikeCode(line, trimmed string) bool {
+	switch trimmed[0] {
+	case '#', '*', '/', '@', '}':
+		return true
+	}
+	return line[0] == ' ' || line[0] == '\t' || strings.ContainsRune("{}();,:=", rune(trimmed[len(trimmed)-1])) ||
+		strings.ContainsAny(trimmed, "{};<>=") || strings.Contains(trimmed, "::")
+}
+
+// isProse tells a line of some words of a text for people: not indented, not begun by a keyword, and at least half of it plain words.
+func isProse(line string) bool {
+	if line[0] == ' ' || line[0] == '\t' {
+		return false
+	}
+	line = strings.TrimSpace(line)
+	if strings.Contains(line, " = ") || strings.ContainsRune("{};", rune(line[len(line)-1])) || !isWordRune(rune(line[0])) && line[0] != '(' && line[0] != '[' {
+		return false
+	}
+	fields := strings.Fields(line)
+	if keywords[fields[0]] {
+		return false
+	}
+	words := 0
+	for _, field := range fields {
+		if isPlainWord(strings.Trim(field, ".,:;!?\"'`()[]")) {
+			words++
+		}
+	}
+	return 2*words >= len(fields)
+}
+
+// isPlainWord reports whether a word is of letters alone, but for hyphens and apostrophes, and not a single consonant.
+func isPlainWord(word string) bool {
+	for i := range len(word) {
+		if c := word[i]; c < 0x80 && c != '-' && c != '\'' && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return len(word) > 1 || word == "a" || word == "A" || word == "I"
 }
 
 // prompt is a query as the decoder reads it after a segment.

@@ -76,6 +76,9 @@ func (c *call) imports(rows []row, now current, defined [][]string) {
 			}
 		}
 	}
+	for _, name := range identifiers(c.query.short) {
+		elsewhere[name] = true
+	}
 	at := 0
 	for i, s := range c.segments {
 		r := &rows[i]

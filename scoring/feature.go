@@ -37,17 +37,21 @@ const (
 	FeatureCompression
 
 	// Vectors of the encoder, one set a segment whatever the query.
-	FeatureCosine     // of the mean vectors (Reimers and Gurevych 2019)
-	FeatureCosineRank // rank
-	FeatureCosineGap  // less the best
-	FeatureLate       // mean over the query's tokens of the best match among the segment's (ColBERT, Khattab and Zaharia 2020)
-	FeatureLateRank   // rank
-	FeatureLateGap    // less the best
-	FeatureTextCosine // the largest cosine in the text
-	FeatureNearby     // mean cosine of the segments before and after in the text
-	FeatureSignature  // cosine of a definition's names and first line alone; of all of it where it is none
-	FeatureHeadline   // cosine to the first line of a query of several
-	FeatureEcho       // largest cosine to one of the best segments by the cheap sum, itself left out: evidence of a second hop
+	FeatureCosine       // of the mean vectors (Reimers and Gurevych 2019)
+	FeatureCosineRank   // rank
+	FeatureCosineGap    // less the best
+	FeatureLate         // mean over the query's tokens of the best match among the segment's (ColBERT, Khattab and Zaharia 2020)
+	FeatureLateRank     // rank
+	FeatureLateGap      // less the best
+	FeatureLateContrast // mean over the query's tokens of what their best match exceeds the mean over the segments
+	FeatureWindow       // largest cosine to the mean of some neighbouring tokens (late chunking, Günther et al. 2024)
+	FeatureWindowGap    // less the best
+	FeatureTextCosine   // the largest cosine in the text
+	FeatureNearby       // mean cosine of the segments before and after in the text
+	FeatureSignature    // cosine of a definition's names and first line alone; of all of it where it is none
+	FeatureSignatureGap // less the best
+	FeatureHeadline     // cosine to the first line of a query of several
+	FeatureEcho         // largest cosine to one of the best segments by the cheap sum, itself left out: evidence of a second hop
 
 	// Structure: what texts say of each other.
 	FeatureNamedByBest  // the text's name stands in one of the best segments of other texts
@@ -124,7 +128,8 @@ var featureNames = [featureCount]string{
 	"grams", "headline_bm25", "best_line",
 	"mentions", "name_mentioned", "text_mentioned",
 	"compression",
-	"cosine", "cosine_rank", "cosine_gap", "late", "late_rank", "late_gap", "text_cosine", "nearby", "signature", "headline", "echo",
+	"cosine", "cosine_rank", "cosine_gap", "late", "late_rank", "late_gap",
+	"late_contrast", "window", "window_gap", "text_cosine", "nearby", "signature", "signature_gap", "headline", "echo",
 	"named_by_best", "names_best", "defines_used", "imported", "same_folder", "imported_name", "import_unused", "query_uses",
 	"users", "new_name", "name_near", "owner_near", "path_near", "current", "distance", "text_place", "local_place",
 	"tokens", "position", "text_at", "texts", "segments", "share", "form", "enclosed", "lines", "query_size", "query_code",

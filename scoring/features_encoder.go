@@ -3,6 +3,7 @@ package scoring
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/pith-llm/pith/cache"
@@ -25,10 +26,11 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 	}
 	c.out.ModelTokens += query.tokens + parts.tokens
 	c.vectors = all
-	cosines, late := make([]float64, len(all)), make([]float64, len(all))
+	cosines, windows, matches := make([]float64, len(all)), make([]float64, len(all)), make([][]float32, len(all))
 	err = inParallel(len(all), encoder.options.Workers, func(i int) error {
 		cosines[i] = kernelDot(encoder, all[i].Unit, query.Unit)
-		late[i] = lateInteraction(encoder, query.Tokens, all[i].Tokens)
+		windows[i] = bestWindow(encoder, query.Unit, all[i].Tokens)
+		matches[i] = bestMatches(encoder, query.Tokens, all[i].Tokens)
 		rows[i].set(FeatureSignature, cosines[i])
 		if signature := parts.signatures[i]; signature != nil {
 			rows[i].set(FeatureSignature, kernelDot(encoder, signature, query.Unit))
@@ -42,15 +44,17 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 	if err != nil {
 		return err
 	}
+	late, contrast := meanMatch(matches), contrastOf(matches)
 	textBest := make([]float64, c.texts)
 	for t := range textBest {
 		textBest[t] = -1
 	}
-	bestCosine, bestLate := -1.0, -1.0
+	bestCosine, bestLate, bestWindow, bestSignature := -1.0, -1.0, -1.0, -1.0
 	for i := range all {
 		c.out.ModelTokens += all[i].tokens
 		textBest[c.textOf[i]] = max(textBest[c.textOf[i]], cosines[i])
 		bestCosine, bestLate = max(bestCosine, cosines[i]), max(bestLate, late[i])
+		bestWindow, bestSignature = max(bestWindow, windows[i]), max(bestSignature, float64(rows[i][FeatureSignature]))
 	}
 	cosineRanks, lateRanks := reciprocalRanks(cosines), reciprocalRanks(late)
 	for i := range all {
@@ -61,6 +65,10 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 		r.set(FeatureLate, late[i])
 		r.set(FeatureLateRank, lateRanks[i])
 		r.set(FeatureLateGap, late[i]-bestLate)
+		r.set(FeatureLateContrast, contrast[i])
+		r.set(FeatureWindow, windows[i])
+		r.set(FeatureWindowGap, windows[i]-bestWindow)
+		r.set(FeatureSignatureGap, float64(r[FeatureSignature])-bestSignature)
 		r.set(FeatureTextCosine, textBest[c.textOf[i]])
 		near, n := 0.0, 0.0
 		for _, j := range [...]int{i - 1, i + 1} {
@@ -102,24 +110,85 @@ func kernelDot(e *Encoder, a, b []float32) float64 {
 	return float64(kernels.Dot(e.options.Tier, a, b))
 }
 
-// lateInteraction returns the mean over the query's tokens of the largest cosine to a token of the text; 0 if one is empty.
-func lateInteraction(e *Encoder, query, text []int8) float64 {
+// bestMatches returns for each of the query's tokens the largest cosine to a token of the text; nil if one is empty.
+func bestMatches(e *Encoder, query, text []int8) []float32 {
 	d := e.shape.d
 	m, n := len(query)/d, len(text)/d
 	if m == 0 || n == 0 {
-		return 0
+		return nil
 	}
 	products := make([]float32, m*n)
 	kernels.MatMul(e.options.Tier, products, widen(query), widen(text), m, n, d)
-	sum := 0.0
-	for i := range m {
-		best := float32(math.Inf(-1))
-		for _, v := range products[i*n : (i+1)*n] {
-			best = max(best, v)
-		}
-		sum += float64(best)
+	best := make([]float32, m)
+	for i := range best {
+		best[i] = slices.Max(products[i*n : (i+1)*n])
 	}
-	return sum / float64(m)
+	return best
+}
+
+// meanMatch returns the late interaction of each segment (ColBERT's MaxSim, as a mean): the mean of its matches, 0 without.
+func meanMatch(matches [][]float32) []float64 {
+	means := make([]float64, len(matches))
+	for i, best := range matches {
+		for _, v := range best {
+			means[i] += float64(v)
+		}
+		means[i] /= float64(max(1, len(best)))
+	}
+	return means
+}
+
+// contrastOf returns for each segment the mean over the query's tokens of what its match exceeds that token's mean over all
+// segments: words that all segments match tell nothing.
+func contrastOf(matches [][]float32) []float64 {
+	var average []float64
+	for _, best := range matches {
+		if average == nil {
+			average = make([]float64, len(best))
+		}
+		for j, v := range best {
+			average[j] += float64(v) / float64(len(matches))
+		}
+	}
+	out := make([]float64, len(matches))
+	for i, best := range matches {
+		for j, v := range best {
+			out[i] += max(0, float64(v)-average[j]) / float64(len(best))
+		}
+	}
+	return out
+}
+
+// windowTokens is how many neighbouring tokens make a window, about a sentence, and windowStep how far apart two begin.
+const (
+	windowTokens = 24
+	windowStep   = 8
+)
+
+// bestWindow returns the largest cosine of query to the mean of the tokens of a window of text: of a sentence read in its
+// context, which the mean of a long text hides. It is 0 without tokens.
+func bestWindow(e *Encoder, query []float32, text []int8) float64 {
+	d := e.shape.d
+	n := len(text) / d
+	if n == 0 {
+		return 0
+	}
+	best := -1.0
+	sum := make([]float32, d)
+	for from := 0; ; from += windowStep {
+		to := min(n, from+windowTokens)
+		clear(sum)
+		for at := from; at < to; at++ {
+			for k, v := range text[at*d : (at+1)*d] {
+				sum[k] += float32(v)
+			}
+		}
+		length := math.Sqrt(float64(kernels.Dot(e.options.Tier, sum, sum)))
+		best = max(best, kernelDot(e, sum, query)/max(length, 1e-9))
+		if to == n {
+			return best
+		}
+	}
 }
 
 // widen takes token vectors back to length 1.

@@ -158,7 +158,7 @@ func (c *call) pieceVectors(rows []row, pieces []Piece, encoder *Encoder, segmen
 			continue
 		}
 		own := segment.Tokens[from:to]
-		rows[i].set(FeaturePieceLate, lateInteraction(encoder, query.Tokens, own))
+		rows[i].set(FeaturePieceLate, meanMatch([][]float32{bestMatches(encoder, query.Tokens, own)})[0])
 		mean := make([]float64, d)
 		for k, v := range own {
 			mean[k%d] += float64(v)

@@ -20,7 +20,7 @@ func (s *Scorer) cascaded(ctx context.Context, c *call) ([]float64, error) {
 		return nil, err
 	}
 	first := c.probabilities(s.combination, rows, nil)
-	which, err := c.worthReading(first, s.options.ModelTokens)
+	which, err := c.worthReading(s.combination, first, s.options.ModelTokens)
 	if err != nil {
 		return nil, err
 	}
@@ -109,19 +109,22 @@ func cheapSums(rows []row) []float64 {
 }
 
 // worthReading returns the segments that the decoder reads for a price: those first whose need is the least certain for
-// what they cost.
-func (c *call) worthReading(probabilities []float64, price int) ([]int, error) {
+// what they cost, and none of a family for which a combination makes nothing of what it reads.
+func (c *call) worthReading(combination *Combination, probabilities []float64, price int) ([]int, error) {
 	values := make([]float64, len(probabilities))
 	for i, p := range probabilities {
+		if values[i] = math.NaN(); !combination.reads(c.segments[i].Family) {
+			continue
+		}
 		values[i] = rounded(1e4 * p * (1 - p) / float64(16+len(c.segments[i].Text)/4+len(c.query.short)/4))
 	}
 	return c.affordable(values, price)
 }
 
 // affordable returns the segments that the decoder reads for a price in tokens, cold: in the order of values, the largest
-// first, passing over those that no longer fit. The result is in the order of the segments.
+// first, passing over those that no longer fit and those whose value is no number. The result is in the order of the segments.
 func (c *call) affordable(values []float64, price int) ([]int, error) {
-	if price <= 0 {
+	if price <= 0 || !slices.ContainsFunc(values, func(v float64) bool { return !math.IsNaN(v) }) {
 		return nil, nil
 	}
 	lm, err := c.scorer.lm()
@@ -132,7 +135,7 @@ func (c *call) affordable(values []float64, price int) ([]int, error) {
 	price -= query // alone
 	var which []int
 	for _, i := range descending(values) {
-		if price < 2*query {
+		if price < 2*query || math.IsNaN(values[i]) {
 			break
 		}
 		document := c.segments[i].document()

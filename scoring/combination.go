@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 )
 
@@ -94,6 +95,11 @@ func (c *Combination) probability(family Family, r *row, parts *row) float64 {
 		sum = m.Carry*sum + m.Full.logOdds(r, parts)
 	}
 	return logistic(sum)
+}
+
+// reads reports whether what the decoder says of segments of a family changes anything.
+func (c *Combination) reads(family Family) bool {
+	return slices.ContainsFunc(c.Families[family.String()].Full.Trees, func(t Tree) bool { return len(t.Nodes) > 1 })
 }
 
 // logistic turns log-odds into a probability.

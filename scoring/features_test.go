@@ -177,3 +177,31 @@ func TestIssuesAreNoCode(t *testing.T) {
 		}
 	}
 }
+
+// The decoder does not read what a combination makes nothing of.
+func TestDecoderReadsOnlyWhatCounts(t *testing.T) {
+	whole, err := scoring.DefaultCombination()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deaf := scoring.Combination{Families: map[string]scoring.FamilyModel{}}
+	for name, m := range whole.Families {
+		if name == scoring.Code.String() {
+			m.Full = scoring.Boost{Scale: 1, Trees: []scoring.Tree{{Nodes: []scoring.TreeNode{{}}}}}
+		}
+		deaf.Families[name] = m
+	}
+	spent := func(c *scoring.Combination, family scoring.Family, price int) int {
+		segments := slices.Clone(passages)
+		for i := range segments {
+			segments[i].Family = family
+		}
+		return score(t, newScorer(t, "default", scoring.Options{Combination: c, ModelTokens: price}), curie, segments).ModelTokens
+	}
+	if n := spent(&deaf, scoring.Code, 1000) - spent(&deaf, scoring.Code, 0); n != 0 {
+		t.Errorf("%d tokens read of code", n)
+	}
+	if spent(&deaf, scoring.Prose, 1000) == spent(&deaf, scoring.Prose, 0) {
+		t.Error("nothing read of prose")
+	}
+}

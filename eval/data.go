@@ -96,6 +96,8 @@ type labels struct {
 	GoldSpans [][3]int `json:"gold_spans"`
 	GoldText  []string `json:"gold_text"`
 	Needed    []string `json:"needed"`
+	// GoldIdentifiers are the names that the answer speaks of, in the gold segments or not.
+	GoldIdentifiers []string `json:"gold_identifiers"`
 
 	Instruction string `json:"instruction"`
 	Metric      string `json:"metric"`

@@ -164,6 +164,10 @@ func TestLoadLocatesGold(t *testing.T) {
 		[]int{0, 1}, nil)
 	check("answers count only in gold segments", open+`"gold_segments":[0],"answers":["9","three"]}`,
 		[]int{0}, [][]string{{"three"}})
+	check("identifiers before answers", open+`"gold_segments":[0],"answers":["three"],"meta":{"gold_identifiers":["one","nine"]}}`,
+		[]int{0}, [][]string{{"one"}})
+	check("answers where no identifier is there", open+`"gold_segments":[0],"answers":["three"],"meta":{"gold_identifiers":["nine"]}}`,
+		[]int{0}, [][]string{{"three"}})
 	check("not labelled", open+`"gold_segments":[],"answers":["9"]}`, nil, nil)
 	check("tool results of a chat", `{"id":"a","task":"t","query":"q","messages":[{"role":"user","content":"k1"},`+
 		`{"role":"assistant","content":null},{"role":"tool","content":"a k1"},{"role":"tool","content":"k2 k1"}],`+

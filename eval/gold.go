@@ -11,7 +11,7 @@ import (
 )
 
 // locate finds what must survive. The most exact label that the case has decides: lines, then spans, then strings (in a
-// chat, those that the next turn copies), then the answers as they stand in the gold texts.
+// chat, those that the next turn copies), then identifiers or else the answers as they stand in the gold texts.
 func locate(texts []compressors.Text, gold []int, meta labels, answers []string) (Gold, error) {
 	g := Gold{Texts: slices.Compact(slices.Sorted(slices.Values(gold)))}
 	for _, i := range g.Texts {
@@ -51,6 +51,12 @@ func locate(texts []compressors.Text, gold []int, meta labels, answers []string)
 			}
 		}
 	default:
+		for _, s := range meta.GoldIdentifiers {
+			g.addString(texts, g.Texts, s)
+		}
+		if len(g.Parts) > 0 {
+			break
+		}
 		// A spelling that the texts do not use, or an answer that has to be inferred, is no label.
 		for _, s := range answers {
 			g.addString(texts, g.Texts, s)

@@ -21,18 +21,20 @@ func QuantizeRows(w []float32, n, k int) (q []int8, scale []float32) {
 	check(len(w) == n*k, "QuantizeRows: %d values, want %d x %d", len(w), n, k)
 	q, scale = make([]int8, n*k), make([]float32, n)
 	for r := range n {
-		var m float32
-		row := w[r*k : (r+1)*k]
+		var largest uint32 // magnitudes are in the order of their bits
+		row, out := w[r*k:(r+1)*k], q[r*k:(r+1)*k]
 		for _, v := range row {
-			m = max(m, v, -v)
+			largest = max(largest, math.Float32bits(v)&^(1<<31))
 		}
-		if m == 0 {
+		if largest == 0 {
 			continue
 		}
+		m := math.Float32frombits(largest)
 		scale[r] = m / 127
 		inv := 127 / float64(m)
 		for i, v := range row {
-			q[r*k+i] = int8(math.RoundToEven(float64(v) * inv))
+			// The sum has no bits below 1: it is rounded to nearest, ties to even, and its lowest byte is the integer's.
+			out[i] = int8(math.Float64bits(float64(float64(v)*inv) + (1<<52 + 1<<51)))
 		}
 	}
 	return q, scale

@@ -409,3 +409,32 @@ func TestLogProbsMatchesFloat64(t *testing.T) {
 		}
 	})
 }
+
+func TestQuantizeRowsRoundsToNearest(t *testing.T) {
+	const n, k = 50, 301
+	w := normals(newRand(10), n*k)
+	clear(w[:k])
+	w[k] = 127 // scale 1: halves are ties
+	for i := 1; i < k; i++ {
+		w[k+i] = float32(i-150) / 2
+	}
+	q, scale := QuantizeRows(w, n, k)
+	for r := range n {
+		top := 0.0
+		for _, v := range w[r*k : (r+1)*k] {
+			top = max(top, math.Abs(float64(v)))
+		}
+		if want := float32(top) / 127; scale[r] != want {
+			t.Fatalf("row %d has scale %v, want %v", r, scale[r], want)
+		}
+		for i, v := range w[r*k : (r+1)*k] {
+			want := 0.0
+			if top > 0 {
+				want = math.RoundToEven(float64(v) * (127 / top))
+			}
+			if float64(q[r*k+i]) != want {
+				t.Fatalf("row %d: %v of at most %v became %d, want %v", r, v, top, q[r*k+i], want)
+			}
+		}
+	}
+}

@@ -325,8 +325,9 @@ func search(ctx context.Context, d *driver, t *task, job driverJob, o AgainstOpt
 	return best, nil
 }
 
-// try prepares a job with these settings, runs it twice and returns the shorter time of decoding. What is far behind the
-// best time so far, if there is one, runs once.
+// try prepares a job with these settings, runs it twice and returns the shorter time of decoding: processor time on one
+// thread, so that other work on the machine does not choose the settings. What is far behind the best time so far, if there
+// is one, runs once.
 func (d *driver) try(ctx context.Context, t *task, job driverJob, s LlamaSettings, best float64) (seconds float64, err error) {
 	const name, farBehind = "trial", 1.5
 	if err := d.ask(driverRequest{Op: "prepare", Name: name, Job: &job, Settings: &s}, nil); err != nil {
@@ -337,8 +338,12 @@ func (d *driver) try(ctx context.Context, t *task, job driverJob, s LlamaSetting
 		if err != nil {
 			return 0, err
 		}
-		if seconds == 0 || o.DecodeSeconds < seconds {
-			seconds = o.DecodeSeconds
+		took := o.DecodeSeconds
+		if s.Threads == 1 {
+			took = o.CPUSeconds
+		}
+		if seconds == 0 || took < seconds {
+			seconds = took
 		}
 		if best > 0 && seconds > farBehind*best {
 			break

@@ -10,6 +10,8 @@ import (
 
 type benchProxyCommand struct {
 	Duration time.Duration `default:"5s" help:"How long each load lasts."`
+	Memory   time.Duration `default:"0s" help:"How long the load with bodies of 150 KB lasts, over which memory is measured; as the others if 0."`
+	LiteLLM  string        `name:"litellm" placeholder:"COMMAND" help:"Also measure LiteLLM's proxy, which this command starts, with one worker."`
 	Compress bool          `help:"Also measure with compression on: cold, a new question over known text, and repeated bodies."`
 	JSON     bool          `name:"json" help:"Print JSON with every sample."`
 	Quiet    bool          `help:"No progress on standard error."`
@@ -17,7 +19,8 @@ type benchProxyCommand struct {
 
 // Help says what is compared.
 func (benchProxyCommand) Help() string {
-	return "The same load goes to a mock upstream in this process, directly and through a 'pith serve' of its own process on this machine."
+	return "The same load goes to a mock upstream in this process, directly and through a 'pith serve' of its own process on this machine. " +
+		"--litellm DIR/bin/litellm sends it through LiteLLM's proxy too. Install that with: " + proxybench.LiteLLMInstall
 }
 
 func (c *benchProxyCommand) Run(ctx context.Context, std streams) error {
@@ -29,7 +32,7 @@ func (c *benchProxyCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	options := proxybench.Options{Binary: binary, Text: text, Duration: c.Duration, Compress: c.Compress}
+	options := proxybench.Options{Binary: binary, Text: text, Duration: c.Duration, MemoryDuration: c.Memory, LiteLLM: c.LiteLLM, Compress: c.Compress}
 	if !c.Quiet {
 		options.Progress = std.stderr
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/pith-llm/pith/eval/proxybench"
@@ -53,5 +54,16 @@ func TestBenchProxyMeasuresBothWays(t *testing.T) {
 	}
 	if len(report.Memory.RSS) == 0 || report.Memory.RSS[0] < 1 || report.Memory.Requests == 0 {
 		t.Errorf("memory: %+v", report.Memory)
+	}
+}
+
+func TestBenchProxySaysHowToInstallWhatIsMissing(t *testing.T) {
+	t.Setenv(asCommand, "1")
+	for command, want := range map[string]string{"no-such-litellm": "pip install 'litellm[proxy]", "false": "did not start"} {
+		var out, errs bytes.Buffer
+		err := run(t.Context(), []string{"bench", "proxy", "--duration=100ms", "--litellm=" + command}, nil, streams{stdout: &out, stderr: &errs})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", command, err, want)
+		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -108,23 +108,26 @@ func closedLoop(ctx context.Context, target string, body []byte, connections int
 	return times, float64(len(times)) / time.Since(start).Seconds(), err
 }
 
+// contentOf finds the content of an event, which is when the mock wrote it.
+var contentOf = regexp.MustCompile(`"content": ?"(\d+)"`)
+
 // streams reads event streams one after the other. An event holds when it was written, by the clock of this machine.
 func streams(ctx context.Context, target string, d time.Duration) (first, events []float64, err error) {
 	for start := time.Now(); time.Since(start) < d; {
 		begin := time.Now()
-		resp, err := send(ctx, target, []byte(`{"model":"m","stream":true,"messages":[]}`), map[string]string{streamHeader: "1"})
+		resp, err := send(ctx, target, []byte(`{"model":"m","stream":true,"messages":[{"role":"user","content":"is it raining?"}]}`), nil)
 		if err != nil {
 			return nil, nil, err
 		}
 		lines := bufio.NewScanner(resp.Body)
 		seen := 0
 		for lines.Scan() {
-			written, ok := strings.CutPrefix(lines.Text(), "data: ")
 			now := time.Now()
-			if !ok || written == "[DONE]" {
+			written := contentOf.FindSubmatch(lines.Bytes())
+			if written == nil {
 				continue
 			}
-			nanoseconds, err := strconv.ParseInt(written, 10, 64)
+			nanoseconds, err := strconv.ParseInt(string(written[1]), 10, 64)
 			if err != nil {
 				_ = resp.Body.Close()
 				return nil, nil, err

@@ -1,6 +1,7 @@
 package proxybench
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,9 +14,7 @@ import (
 const (
 	// takesHeader asks the mock to wait so long before it answers.
 	takesHeader = "X-Mock-Takes"
-	// streamHeader asks the mock for an event stream.
-	streamHeader = "X-Mock-Stream"
-	// streamEvents is how many events it has, streamPace the time between them.
+	// streamEvents is how many events a stream has, streamPace the time between them.
 	streamEvents = 20
 	streamPace   = 5 * time.Millisecond
 )
@@ -27,13 +26,14 @@ type mock struct {
 }
 
 func startMock() mock {
-	const answer = `{"id":"x","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}`
+	const answer = `{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}`
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		head, _ := io.ReadAll(io.LimitReader(r.Body, 1<<10))
 		_, _ = io.Copy(io.Discard, r.Body)
-		if r.Header.Get(streamHeader) != "" {
+		if streams := []byte(`"stream":true`); bytes.Contains(bytes.ReplaceAll(head, []byte(" "), nil), streams) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			for range streamEvents {
-				fmt.Fprintf(w, "data: %d\n\n", time.Now().UnixNano())
+				fmt.Fprintf(w, `data: {"id":"x","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"%d"},"finish_reason":null}]}`+"\n\n", time.Now().UnixNano())
 				w.(http.Flusher).Flush()
 				time.Sleep(streamPace)
 			}

@@ -13,10 +13,12 @@ import (
 	"syscall"
 )
 
-// process is a pith of its own.
+// process is a proxy of its own.
 type process struct {
 	url     string
 	command *exec.Cmd
+	// wait and clean, if set, take the place of the command's Wait and follow it.
+	wait, clean func()
 }
 
 var listening = regexp.MustCompile(`msg=listening address=(\S+)`)
@@ -57,7 +59,14 @@ func startPith(ctx context.Context, binary string, flags ...string) (*process, e
 // stop ends the process.
 func (p *process) stop() {
 	_ = p.command.Process.Signal(syscall.SIGTERM)
-	_ = p.command.Wait()
+	if p.wait != nil {
+		p.wait()
+	} else {
+		_ = p.command.Wait()
+	}
+	if p.clean != nil {
+		p.clean()
+	}
 }
 
 // rss returns the process's resident memory in MiB, as Linux counts it.

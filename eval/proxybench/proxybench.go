@@ -5,6 +5,7 @@ package proxybench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -20,8 +21,10 @@ type Options struct {
 	Binary string
 	// Text is material for long bodies.
 	Text string
-	// Duration is how long each load lasts.
-	Duration time.Duration
+	// Duration is how long each load lasts, MemoryDuration that with bodies of 150 KB; Duration if 0.
+	Duration, MemoryDuration time.Duration
+	// LiteLLM, if not empty, is the command of LiteLLM's proxy (see LiteLLMInstall), which gets the same loads in turn.
+	LiteLLM string
 	// Compress also measures with compression on.
 	Compress bool
 	// Progress is told what is being measured; nil is nobody.
@@ -34,6 +37,9 @@ type Report struct {
 	Stream   Stream    `json:"stream"`
 	Memory   Memory    `json:"memory"`
 	Compress []Compare `json:"compress,omitempty"`
+	// Beside is what else got the same loads, BesideMemory its memory.
+	Beside       string `json:"beside,omitempty"`
+	BesideMemory Memory `json:"beside_memory,omitzero"`
 }
 
 // Load is one rate of short requests, all of which were answered, directly and through pith.
@@ -45,6 +51,10 @@ type Load struct {
 	// DirectRate and PithRate are what was reached.
 	DirectRate float64 `json:"direct_rate"`
 	PithRate   float64 `json:"pith_rate"`
+	// Beside is the same through what else was measured, BesideFailed why it has no times.
+	Beside       []float64 `json:"beside_ms,omitempty"`
+	BesideRate   float64   `json:"beside_rate,omitempty"`
+	BesideFailed string    `json:"beside_failed,omitempty"`
 }
 
 // Stream is event streams: the time to the first event, and the delay of each event from the mock's write to the client.
@@ -53,6 +63,9 @@ type Stream struct {
 	PithFirst   []float64 `json:"pith_first_ms"`
 	DirectEvent []float64 `json:"direct_event_ms"`
 	PithEvent   []float64 `json:"pith_event_ms"`
+
+	BesideFirst []float64 `json:"beside_first_ms,omitempty"`
+	BesideEvent []float64 `json:"beside_event_ms,omitempty"`
 }
 
 // Memory is the resident memory of pith while it forwards bodies of 150 KB, 64 at a time, with no model loaded.
@@ -88,6 +101,16 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	}
 	defer pith.stop()
 	targets := []string{mock.url, pith.url}
+	var beside *process
+	if o.LiteLLM != "" {
+		say("starting LiteLLM")
+		if beside, err = startLiteLLM(ctx, o.LiteLLM, mock.url); err != nil {
+			return report, err
+		}
+		defer beside.stop()
+		report.Beside = litellmVersion(ctx, o.LiteLLM)
+		targets = append(targets, beside.url)
+	}
 	short := []byte(`{"model":"m","messages":[{"role":"user","content":"is it raining?"}]}`)
 	for _, target := range targets { // connections and code warm
 		if _, _, err := openLoop(ctx, target, short, 500, 0, 500*time.Millisecond); err != nil {
@@ -101,10 +124,15 @@ func Run(ctx context.Context, o Options) (Report, error) {
 			mockTakes = time.Duration(float64(load.InFlight) / load.Rate * float64(time.Second))
 		}
 		if load.Direct, load.DirectRate, err = openLoop(ctx, targets[0], short, load.Rate, mockTakes, o.Duration); err != nil {
-			return report, err
+			return report, fmt.Errorf("direct: %w", err)
 		}
 		if load.Pith, load.PithRate, err = openLoop(ctx, targets[1], short, load.Rate, mockTakes, o.Duration); err != nil {
-			return report, err
+			return report, fmt.Errorf("through pith: %w", err)
+		}
+		if beside != nil {
+			load.Beside, load.BesideRate, err = openLoop(ctx, beside.url, short, load.Rate, mockTakes, o.Duration)
+			load.BesideFailed = reason(err)
+			client.CloseIdleConnections() // what took long may have left the others' to be closed by their servers
 		}
 		report.Loads = append(report.Loads, load)
 	}
@@ -116,6 +144,11 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if fastest.Pith, fastest.PithRate, err = closedLoop(ctx, targets[1], short, 16, o.Duration); err != nil {
 		return report, err
 	}
+	if beside != nil {
+		fastest.Beside, fastest.BesideRate, err = closedLoop(ctx, beside.url, short, 16, o.Duration)
+		fastest.BesideFailed = reason(err)
+		client.CloseIdleConnections()
+	}
 	report.Loads = append(report.Loads, fastest)
 	say("event streams")
 	if report.Stream.DirectFirst, report.Stream.DirectEvent, err = streams(ctx, targets[0], o.Duration); err != nil {
@@ -124,9 +157,20 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if report.Stream.PithFirst, report.Stream.PithEvent, err = streams(ctx, targets[1], o.Duration); err != nil {
 		return report, err
 	}
+	if beside != nil {
+		if report.Stream.BesideFirst, report.Stream.BesideEvent, err = streams(ctx, beside.url, o.Duration); err != nil {
+			return report, fmt.Errorf("%s: %w", report.Beside, err)
+		}
+	}
 	say("memory with bodies of 150 KB")
-	if report.Memory, err = memory(ctx, pith, o.Duration); err != nil {
+	memoryDuration := cmp.Or(o.MemoryDuration, o.Duration)
+	if report.Memory, err = memory(ctx, pith, memoryDuration); err != nil {
 		return report, err
+	}
+	if beside != nil {
+		if report.BesideMemory, err = memory(ctx, beside, memoryDuration); err != nil {
+			return report, fmt.Errorf("%s: %w", report.Beside, err)
+		}
 	}
 	if !o.Compress {
 		return report, nil
@@ -148,7 +192,15 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	return report, nil
 }
 
-// memory samples pith's memory under load.
+// reason is an error's text, "" of none.
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// memory samples a proxy's memory under load.
 func memory(ctx context.Context, p *process, d time.Duration) (Memory, error) {
 	var m Memory
 	body := []byte(`{"model":"m","messages":[{"role":"user","content":"` + string(bytes.Repeat([]byte("rain "), 30_000)) + `"}]}`)

@@ -1,11 +1,11 @@
 # Run it with PITH_ACCESS_KEY set to the token that clients must bring: it listens on all addresses.
-# The build is CI's own: go build with cgo (tree-sitter) and a static link, so that the image needs no C library.
+# The build is CI's own: with cgo (tree-sitter) and a static link, so that the image needs no C library.
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN go build -trimpath -tags netgo,osusergo -ldflags '-s -w -linkmode external -extldflags -static' -o /pith .
+RUN .ci/build /pith
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

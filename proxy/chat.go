@@ -2,32 +2,15 @@ package proxy
 
 // parseChat reads a chat completion request.
 func parseChat(body []byte) (conversation, error) {
-	var c conversation
-	found := false
-	err := parseObject(body, func(s *scanner, key string) error {
-		var err error
-		switch key {
-		case "model":
-			c.model, err = s.text(1)
-		case "messages":
-			found = true
-			err = s.array(func() error {
-				m, err := s.message()
-				c.messages = append(c.messages, m)
-				return err
-			})
-		default:
-			err = s.skip(1)
+	return readConversation(body, func(s *scanner, c *conversation, key string) error {
+		if key != "messages" {
+			return s.skip(1)
 		}
-		return err
+		return c.list(s, func() ([]message, error) {
+			m, err := s.message()
+			return []message{m}, err
+		})
 	})
-	if err == nil && !found {
-		err = errShape
-	}
-	if err != nil {
-		return conversation{}, err
-	}
-	return c, nil
 }
 
 func (s *scanner) message() (message, error) {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sashabaranov/go-openai"
 
@@ -73,8 +74,11 @@ func TestGoOpenAIClient(t *testing.T) {
 	}
 }
 
-func TestSecretsStayOutOfTheLog(t *testing.T) {
+// TestSecretsStayOut searches all that the proxy has written, and what its admin address tells, for a secret that clients,
+// the upstream and the compressor were full of.
+func TestSecretsStayOut(t *testing.T) {
 	var log lockedBuffer
+	var told bytes.Buffer
 	status := http.StatusOK
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -93,26 +97,50 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 	}))
 	t.Cleanup(up.Close)
 	boom := compressorFunc(func(context.Context, compressors.Input) (compressors.Result, error) { panic("hunter2") })
-	for name, c := range map[string]Compressor{"real": realCompressor(t), "panicking": boom} {
+	real := realCompressor(t)
+	telling := compressorFunc(func(ctx context.Context, in compressors.Input) (compressors.Result, error) {
+		result, err := real.Compress(ctx, in)
+		result.Stages = append(result.Stages, compressors.Stage{Name: "unheard of", Duration: time.Second})
+		return result, err
+	})
+	for name, c := range map[string]Compressor{"real": telling, "panicking": boom} {
 		t.Run(name, func(t *testing.T) { // ends once the proxy has, and has logged all
-			base := startProxy(t, Options{Upstream: up.URL, Compressor: c, Logger: logTo(&log)})
+			s, err := NewServer(Options{Upstream: up.URL, Compressor: c, Logger: logTo(&log), Receipts: 1 << 20, Deadline: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			base := serve(t, s)
+			tell := func(path string) {
+				w := httptest.NewRecorder()
+				s.Admin(func() error { return nil }).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+				if w.Code != http.StatusOK {
+					t.Errorf("%s: %d", path, w.Code)
+				}
+				_, _ = told.Write(w.Body.Bytes())
+			}
 			body := bytes.ReplaceAll(longBody(t), []byte("Paragraph"), []byte("hunter2 Paragraph"))
 			for _, status = range []int{200, 400, 500} {
-				post(t, base, body, "Authorization", "Bearer hunter2", "X-Api-Key", "hunter2", "Cookie", "a=hunter2")
+				resp, _ := post(t, base, body, "Authorization", "Bearer hunter2", "X-Api-Key", "hunter2", "Cookie", "a=hunter2")
+				tell("/receipts/" + resp.Header.Get("X-Pith-Request-Id"))
 			}
 			post(t, base, []byte(`{"messages":"hunter2`), "X-Pith-Query", "hunter2")
 			post(t, base, body, "X-Pith-Mode", "hunter2")
 			do(t, http.MethodGet, base+"/v1/models?key=hunter2", nil)
 			do(t, http.MethodGet, base+"/break?key=hunter2", nil)
 			exchangeRaw(t, base, "GET /x HTTP/1.1\r\nHost: localhost\r\nAuthorization hunter2\r\n\r\n")
+			exchangeRaw(t, base, handshake("/v1/responses?key=hunter2", "Authorization: Bearer hunter2\r\n"))
+			tell("/metrics")
 		})
 	}
 	lines := strings.Count(log.String(), "\n")
-	if lines != 14 {
+	if lines != 16 {
 		t.Errorf("%d lines, want one a request that could be read: %s", lines, log.String())
 	}
 	if strings.Contains(log.String(), "hunter2") {
 		t.Errorf("the log holds a secret: %s", log.String())
+	}
+	if !strings.Contains(told.String(), `pith_stage_duration_seconds_count{stage="other"} 1`) || strings.Contains(told.String(), "hunter2") {
+		t.Errorf("the admin address tells a secret: %s", told.String())
 	}
 }
 

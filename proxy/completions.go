@@ -5,41 +5,21 @@ import "strings"
 // parseCompletions reads a completion request. Every prompt that is text is a turn by itself; prompts in tokens and the
 // suffix stay as they are.
 func parseCompletions(body []byte) (conversation, error) {
-	var c conversation
-	found := false
-	prompt := func(s *scanner) error {
-		text, err := s.textHere()
-		c.messages = append(c.messages, message{role: rolePrompt, texts: []textAt{text}})
-		return err
-	}
-	err := parseObject(body, func(s *scanner, key string) error {
-		var err error
+	return readConversation(body, func(s *scanner, c *conversation, key string) error {
 		switch next := s.peek(); {
-		case key == "model":
-			c.model, err = s.text(1)
 		case key == "prompt" && next == '"':
-			found = true
-			err = prompt(s)
+			return c.text(s, rolePrompt)
 		case key == "prompt" && next == '[':
-			found = true
-			err = s.array(func() error {
+			return c.list(s, func() ([]message, error) {
 				if s.peek() != '"' {
-					return s.skip(2)
+					return nil, s.skip(2)
 				}
-				return prompt(s)
+				text, err := s.textHere()
+				return []message{{role: rolePrompt, texts: []textAt{text}}}, err
 			})
-		default:
-			err = s.skip(1)
 		}
-		return err
+		return s.skip(1)
 	})
-	if err == nil && !found {
-		err = errShape
-	}
-	if err != nil {
-		return conversation{}, err
-	}
-	return c, nil
 }
 
 const (

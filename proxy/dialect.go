@@ -106,6 +106,50 @@ type conversation struct {
 	model    string
 	previous string    // names the stored response or conversation that it goes on from
 	messages []message // in the order of the talk, which need not be that of the body
+	standing []textAt  // system texts beside the messages, which come before them
+	found    bool      // the member that holds the messages
+}
+
+// readConversation reads a body that is an object with the model's name. Every other member of it is handed to member, which
+// must consume the value. A body without messages is errShape.
+func readConversation(body []byte, member func(s *scanner, c *conversation, key string) error) (conversation, error) {
+	var c conversation
+	err := parseObject(body, func(s *scanner, key string) error {
+		if key != "model" {
+			return member(s, &c, key)
+		}
+		var err error
+		c.model, err = s.text(1)
+		return err
+	})
+	if err == nil && !c.found {
+		err = errShape
+	}
+	if err != nil {
+		return conversation{}, err
+	}
+	if len(c.standing) > 0 {
+		c.messages = append([]message{{role: roleSystem, texts: c.standing}}, c.messages...)
+	}
+	return c, nil
+}
+
+// list reads the list of messages; an element may be several.
+func (c *conversation) list(s *scanner, element func() ([]message, error)) error {
+	c.found = true
+	return s.array(func() error {
+		said, err := element()
+		c.messages = append(c.messages, said...)
+		return err
+	})
+}
+
+// text reads a text that stands in place of the list.
+func (c *conversation) text(s *scanner, by role) error {
+	c.found = true
+	text, err := s.textHere()
+	c.messages = append(c.messages, message{role: by, texts: []textAt{text}})
+	return err
 }
 
 // message is what one speaker says at a time. A message of the wire that holds several tools' results is several here.

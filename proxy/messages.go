@@ -3,39 +3,17 @@ package proxy
 // parseMessages reads a request of Anthropic's Messages API, or one that counts its tokens: the count is then that of
 // what would be forwarded. Marks of caching are passed over: clients move them between turns.
 func parseMessages(body []byte) (conversation, error) {
-	var c conversation
-	var system message
-	found := false
-	err := parseObject(body, func(s *scanner, key string) error {
-		var err error
+	return readConversation(body, func(s *scanner, c *conversation, key string) error {
 		switch key {
-		case "model":
-			c.model, err = s.text(1)
 		case "system":
-			system.role = roleSystem
-			system.texts, err = s.contentAt(1)
+			var err error
+			c.standing, err = s.contentAt(1)
+			return err
 		case "messages":
-			found = true
-			err = s.array(func() error {
-				said, err := s.anthropicMessage()
-				c.messages = append(c.messages, said...)
-				return err
-			})
-		default:
-			err = s.skip(1)
+			return c.list(s, s.anthropicMessage)
 		}
-		return err
+		return s.skip(1)
 	})
-	if err == nil && !found {
-		err = errShape
-	}
-	if err != nil {
-		return conversation{}, err
-	}
-	if len(system.texts) > 0 {
-		c.messages = append([]message{system}, c.messages...)
-	}
-	return c, nil
 }
 
 // anthropicMessage reads one message: its own texts and calls, and the tool results among its blocks, each as a message.

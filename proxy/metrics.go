@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,6 +48,21 @@ type metrics struct {
 	overhead  prometheus.Histogram
 	wait      prometheus.Histogram
 	stages    *prometheus.HistogramVec
+}
+
+// stageLabels are the stages of compression that are told apart: of the proxy, of compressors, of the scorers.
+var stageLabels = [...]string{
+	"parse", "splice", "count", "upstream",
+	"segment", "score", "refine", "select", "render",
+	"score/lexical", "score/encoder", "score/structure", "score/decoder", "score/bm25", "score/lm",
+}
+
+// stageLabel returns the label for a stage's name; all that are not known share one.
+func stageLabel(name string) string {
+	if slices.Contains(stageLabels[:], name) {
+		return name
+	}
+	return "other"
 }
 
 // seconds are the bounds of all histograms: 100 us to 100 s, three a decade.
@@ -149,7 +165,7 @@ func (m *metrics) report(report Report) {
 		}
 	}
 	for _, stage := range report.Stages {
-		m.stages.WithLabelValues(stage.Name).Observe(stage.Duration.Seconds())
+		m.stages.WithLabelValues(stageLabel(stage.Name)).Observe(stage.Duration.Seconds())
 	}
 }
 

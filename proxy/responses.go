@@ -5,48 +5,28 @@ import "strings"
 // parseResponses reads a request of OpenAI's Responses API, or the response.create event of its WebSocket, which has the
 // same members. With previous_response_id the input is only what is new, and the turns are those of the new items.
 func parseResponses(body []byte) (conversation, error) {
-	var c conversation
-	var instructions message
-	found := false
-	err := parseObject(body, func(s *scanner, key string) error {
+	return readConversation(body, func(s *scanner, c *conversation, key string) error {
 		var err error
 		switch next := s.peek(); {
-		case key == "model":
-			c.model, err = s.text(1)
 		case key == "previous_response_id":
 			c.previous, err = s.text(1)
 		case key == "conversation" && next != 'n': // by its id or as an object
 			c.previous, err = key, s.skip(1)
 		case key == "instructions" && next == '"':
-			instructions = message{role: roleSystem, texts: make([]textAt, 1)}
-			instructions.texts[0], err = s.textHere()
+			c.standing = make([]textAt, 1)
+			c.standing[0], err = s.textHere()
 		case key == "input" && next == '"':
-			found = true
-			m := message{role: roleUser, texts: make([]textAt, 1)}
-			m.texts[0], err = s.textHere()
-			c.messages = append(c.messages, m)
+			err = c.text(s, roleUser)
 		case key == "input" && next == '[':
-			found = true
-			err = s.array(func() error {
+			err = c.list(s, func() ([]message, error) {
 				m, err := s.item()
-				c.messages = append(c.messages, m)
-				return err
+				return []message{m}, err
 			})
 		default:
 			err = s.skip(1)
 		}
 		return err
 	})
-	if err == nil && !found {
-		err = errShape
-	}
-	if err != nil {
-		return conversation{}, err
-	}
-	if len(instructions.texts) > 0 {
-		c.messages = append([]message{instructions}, c.messages...)
-	}
-	return c, nil
 }
 
 // item reads one item of an input. What is not known to come from the client counts as the model's and ends a turn, so

@@ -1,0 +1,204 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp/fasthttputil"
+)
+
+// inMemory is a proxy between in-memory connections; answer plays the upstream for each request, whose head is given raw.
+func inMemory(f *testing.F, answer func(conn net.Conn, head []byte)) (dial func() (net.Conn, error)) {
+	f.Helper()
+	up, down := fasthttputil.NewInmemoryListener(), fasthttputil.NewInmemoryListener()
+	go func() {
+		for {
+			conn, err := up.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				var head []byte
+				for reader := bufio.NewReader(conn); ; head = nil {
+					for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
+						line, err := reader.ReadBytes('\n')
+						if head = append(head, line...); err != nil {
+							return
+						}
+					}
+					answer(conn, head)
+				}
+			}()
+		}
+	}()
+	s, err := NewServer(Options{Upstream: "http://upstream", KeepAlive: time.Minute, ClientTimeout: time.Second, Dial: func(context.Context, string) (net.Conn, error) { return up.Dial() }})
+	if err != nil {
+		f.Fatal(err)
+	}
+	go func() { _ = s.Serve(down) }()
+	f.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.Shutdown(ctx)
+		_ = up.Close()
+	})
+	return down.Dial
+}
+
+// FuzzRelay sends a body in pieces of any size, chunked or of stated length, as events or not: the client receives the
+// same bytes, and an answer that was cut off is never whole.
+func FuzzRelay(f *testing.F) {
+	f.Add([]byte("data: {\"text\":\"é…\"}\n\ndata: [DONE]\n\n"), []byte{1, 7, 3, 200}, true, true, false)
+	f.Add([]byte("{\"id\":1}"), []byte{}, false, false, true)
+	f.Add(bytes.Repeat([]byte("event: message_stop\n"), 5000), []byte{255, 0, 9}, true, false, true)
+	type sending struct {
+		body, cuts           []byte
+		chunked, events, cut bool
+	}
+	var now atomic.Pointer[sending]
+	dial := inMemory(f, func(conn net.Conn, _ []byte) {
+		s := now.Load()
+		kind, framing := "application/json", fmt.Sprintf("Content-Length: %d", len(s.body))
+		if s.events {
+			kind = "text/event-stream"
+		}
+		if s.chunked {
+			framing = "Transfer-Encoding: chunked"
+		}
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s\r\n\r\n", kind, framing)
+		for i, rest := 0, s.body; len(rest) > 0; i++ {
+			size := len(rest)
+			if len(s.cuts) > 0 {
+				size = min(size, 1+int(s.cuts[i%len(s.cuts)])*37)
+			}
+			if s.cut && size == len(rest) {
+				_ = conn.Close() // before the last piece
+				return
+			}
+			if s.chunked {
+				fmt.Fprintf(conn, "%x\r\n%s\r\n", size, rest[:size])
+			} else {
+				_, _ = conn.Write(rest[:size])
+			}
+			rest = rest[size:]
+		}
+		if s.chunked {
+			_, _ = io.WriteString(conn, "0\r\n\r\n")
+		}
+	})
+	f.Fuzz(func(t *testing.T, body, cuts []byte, chunked, events, cut bool) {
+		if len(cuts) > 64 {
+			return // or each byte is a piece of a long body
+		}
+		now.Store(&sending{body, cuts, chunked, events, cut && len(body) > 0})
+		conn, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		if cut && len(body) > 0 {
+			if err == nil || !bytes.HasPrefix(body, got) {
+				t.Fatalf("a cut answer: %d bytes of %d, %v", len(got), len(body), err)
+			}
+			return
+		}
+		if err != nil || !bytes.Equal(got, body) || (resp.ContentLength == -1) != chunked {
+			t.Fatalf("%d bytes of %d came, length %d: %v", len(got), len(body), resp.ContentLength, err)
+		}
+	})
+}
+
+// FuzzHeaders sends any lines as a request's headers: either the request is refused, or the upstream receives the same
+// names and values, without those of pith and of the connection, and nothing else.
+func FuzzHeaders(f *testing.F) {
+	f.Add("X-A: b\r\nx-a:c\r\nAuthorization: Bearer k\r\nCookie: a=b; c\r\n")
+	f.Add("Connection: x-b, close\r\nX-B: 1\r\nTE: trailers\r\nX-Pith-Mode: off\r\nProxy-Authorization: x\r\n")
+	f.Add("User-Agent: a\r\nContent-Type: b\r\nuser-agent: c\r\nAccept: \xff\r\n\r\nGET /evil HTTP/1.1\r\n")
+	f.Add("A : b\r\n c: d\r\n:e\r\nf\r\n")
+	heads := make(chan []byte, 10)
+	dial := inMemory(f, func(conn net.Conn, head []byte) {
+		select {
+		case heads <- bytes.Clone(head):
+		default:
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	})
+	f.Fuzz(func(t *testing.T, block string) {
+		lower := strings.ToLower(block)
+		if strings.Contains(lower, "content-length") || strings.Contains(lower, "transfer-encoding") || len(block) > headerBuffer/2 || strings.Contains(block, "\r\n\r\n") || strings.HasPrefix(block, "\r\n") {
+			return // framing has its own test, and what follows a head is another request
+		}
+		conn, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n"+block+"\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var head []byte
+		select {
+		case head = <-heads:
+		default:
+		}
+		if resp.StatusCode != http.StatusOK {
+			if head != nil {
+				t.Fatalf("answered %d, but %q went up", resp.StatusCode, head)
+			}
+			return
+		}
+		var named []string
+		for _, field := range fields(block) {
+			if field[0] == "connection" {
+				named = append(named, connectionOptions([]byte(field[1]))...)
+			}
+		}
+		var want, got [][2]string
+		for _, field := range fields(block) {
+			if field[1] != "" && !isOwn([]byte(field[0])) && !isHop([]byte(field[0]), named) { // fasthttp drops some that are empty
+				want = append(want, field)
+			}
+		}
+		_, rest, _ := strings.Cut(string(head), "\r\n")
+		for _, field := range fields(rest) {
+			if field[1] != "" && field[0] != "host" {
+				got = append(got, field)
+			}
+		}
+		byName := func(a, b [2]string) int { return strings.Compare(a[0], b[0]) }
+		slices.SortStableFunc(want, byName)
+		slices.SortStableFunc(got, byName)
+		if !slices.Equal(got, want) || len(heads) > 0 {
+			t.Fatalf("sent up %q, want %q; %d more requests", got, want, len(heads))
+		}
+	})
+}
+
+// fields are the header lines of a block: names in small letters, values without the space around them.
+func fields(block string) (all [][2]string) {
+	for line := range strings.SplitSeq(block, "\r\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			all = append(all, [2]string{strings.ToLower(name), strings.Trim(value, " \t")})
+		}
+	}
+	return all
+}

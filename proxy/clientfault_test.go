@@ -291,7 +291,7 @@ func TestAThousandClients(t *testing.T) {
 	const clients = 1000
 	up := startFaulty(t, func(conn *net.TCPConn, request *http.Request) {
 		answer := `{"id":"` + request.Header.Get("X-Client") + `"}`
-		fmt.Fprintf(conn, "%s%d\r\n\r\n%s", answers, len(answer), answer)
+		fmt.Fprintf(conn, "%s%d\r\nConnection: close\r\n\r\n%s", answers, len(answer), answer)
 	})
 	s, err := NewServer(Options{
 		Upstream: up.url(), Compressor: realCompressor(t), CountTokens: countTokens, Deadline: 10 * time.Minute, KeepAlive: time.Millisecond,

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +47,7 @@ func stall(answer string) script {
 type faulty struct {
 	net.Listener
 	requests atomic.Int64
+	open     atomic.Int64 // connections
 	working  sync.WaitGroup
 }
 
@@ -62,7 +64,11 @@ func startFaulty(t testing.TB, answer script) *faulty {
 			if err != nil {
 				return
 			}
-			f.working.Go(func() { f.serve(conn.(*net.TCPConn), answer) })
+			f.open.Add(1)
+			f.working.Go(func() {
+				defer f.open.Add(-1)
+				f.serve(conn.(*net.TCPConn), answer)
+			})
 		}
 	})
 	t.Cleanup(func() {
@@ -83,6 +89,13 @@ func (f *faulty) serve(conn *net.TCPConn, answer script) {
 		f.requests.Add(1)
 	}
 	answer(conn, request)
+}
+
+// rest waits until no connection is open, so that none is taken for the next request while it is being closed.
+func (f *faulty) rest() {
+	for end := time.Now().Add(20 * time.Second); f.open.Load() > 0 && time.Now().Before(end); {
+		runtime.Gosched()
+	}
 }
 
 func (f *faulty) url() string { return "http://" + f.Addr().String() }
@@ -226,6 +239,7 @@ func TestUpstreamFaults(t *testing.T) {
 			settled := calm(t, base)
 			for _, ask := range requestKinds(t) {
 				t.Run(ask.name, func(t *testing.T) {
+					up.rest()
 					before, requests := metricsOf(t, s), up.requests.Load()
 					got := look(t, base, ask)
 					if c.answer != nil && !c.secure && up.requests.Load() != requests+1 {

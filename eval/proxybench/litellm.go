@@ -60,13 +60,14 @@ func startLiteLLM(ctx context.Context, command, upstream string) (*process, erro
 	p := &process{url: "http://" + address, command: started, clean: func() { _ = os.RemoveAll(folder) }}
 	ended := make(chan error, 1)
 	go func() { ended <- started.Wait() }()
-	p.wait = func() { <-ended }
+	p.wait = func() { _ = <-ended } // stopped by a signal, it ends with an error
 	late := time.After(litellmStart)
 	every := time.NewTicker(200 * time.Millisecond)
 	defer every.Stop()
 	for {
 		select {
 		case err := <-ended:
+			p.clean()
 			return nil, fmt.Errorf("litellm did not start: %w: %s", err, tail(log.String()))
 		case <-late:
 			p.stop()

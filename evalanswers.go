@@ -20,6 +20,7 @@ type evalAnswersCommand struct {
 	Skip      int           `help:"Cases of each file to leave out at its start."`
 	Limit     int           `help:"Cases of each file; 0 is all."`
 	Seed      uint64        `help:"Draws the random scorer and the bootstrap."`
+	Folds     string        `placeholder:"DIR" help:"Folder of combinations, as for 'pith eval run'."`
 	StopAfter time.Duration `help:"Read no further case after this time; 0 is never."`
 	Quiet     bool          `help:"No progress on standard error."`
 
@@ -37,7 +38,7 @@ func (c *evalAnswersCommand) Run(ctx context.Context, std streams) error {
 	}
 	options := eval.AnswerOptions{
 		Data: c.Data, Scorers: c.Scorer, Rate: c.Rate, Skip: c.Skip, Limit: c.Limit, Seed: c.Seed, StopAfter: c.StopAfter,
-		Reader: reader, Scorer: e.scorer,
+		Reader: reader, Scorer: e.evalScorer(c.Folds), Folded: c.Folds != "",
 		Compressor: func(scorer compressors.Scorer) (*compressors.Compressor, error) {
 			return e.compressorWith(scorer, 1)
 		},

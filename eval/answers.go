@@ -30,9 +30,11 @@ type AnswerOptions struct {
 	Skip, Limit int
 	Seed        uint64
 	// StopAfter ends the run before the next case when so much time has passed; 0 never does.
-	StopAfter  time.Duration
-	Reader     *scoring.LM
-	Scorer     func(name string) (compressors.Scorer, error)
+	StopAfter time.Duration
+	Reader    *scoring.LM
+	// Scorer returns the named scorer, Folded measures each case with what was fitted without its fold: see RunOptions.
+	Scorer     func(name string, fold int) (compressors.Scorer, error)
+	Folded     bool
 	Compressor func(compressors.Scorer) (*compressors.Compressor, error)
 	// CountTokens counts tokens as the compressor does, LM is the decoder of the published baselines: see RunOptions.
 	CountTokens func(string) int
@@ -68,19 +70,13 @@ func Answers(ctx context.Context, o AnswerOptions) (*AnswerReport, error) {
 	}
 	report := &AnswerReport{cells: map[string][]answer{}, seed: o.Seed}
 	report.arms = slices.Concat([]string{armFull}, o.Scorers, []string{armNone})
-	var arms [][]preparer
+	var arms [][][]preparer // [scorer][fold][run]
 	for _, name := range o.Scorers {
-		runs, err := armOptions{
-			seed: o.Seed, scorer: o.Scorer, countTokens: o.CountTokens, lm: o.LM,
-			run: func(scorer compressors.Scorer) (preparer, error) {
-				compressor, err := o.Compressor(scorer)
-				return engineRun{compressor}, err
-			},
-		}.arm(name)
+		folds, err := o.folds(name)
 		if err != nil {
 			return nil, fmt.Errorf("scorer %q: %w", name, err)
 		}
-		arms = append(arms, runs)
+		arms = append(arms, folds)
 	}
 	start := time.Now()
 	for _, path := range o.Data {
@@ -111,8 +107,39 @@ func Answers(ctx context.Context, o AnswerOptions) (*AnswerReport, error) {
 	return report, nil
 }
 
+// folds returns the runs of a scorer for each fold; without folds for the only one.
+func (o AnswerOptions) folds(name string) ([][]preparer, error) {
+	count := 1
+	if o.Folded {
+		count = Folds
+	}
+	var all [][]preparer
+	for fold := range count {
+		if !o.Folded {
+			fold = -1
+		}
+		runs, err := armOptions{
+			seed: o.Seed, countTokens: o.CountTokens, lm: o.LM,
+			scorer: func(name string) (compressors.Scorer, error) { return o.Scorer(name, fold) },
+			run: func(scorer compressors.Scorer) (preparer, error) {
+				compressor, err := o.Compressor(scorer)
+				return engineRun{compressor}, err
+			},
+		}.arm(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, runs)
+	}
+	return all, nil
+}
+
 // ask reads one case in all arms. The answer of an arm of several runs is their mean.
-func (r *AnswerReport) ask(ctx context.Context, o AnswerOptions, arms [][]preparer, c Case) error {
+func (r *AnswerReport) ask(ctx context.Context, o AnswerOptions, arms [][][]preparer, c Case) error {
+	fold := 0
+	if o.Folded {
+		fold = FoldOf(GroupOf(c))
+	}
 	reader := caseReader{lm: o.Reader, c: c}
 	var whole []string
 	for _, t := range c.Texts {
@@ -128,8 +155,8 @@ func (r *AnswerReport) ask(ctx context.Context, o AnswerOptions, arms [][]prepar
 	}
 	full.rate = 1
 	answers := []answer{full}
-	for _, runs := range arms {
-		a, err := compressed(ctx, &reader, runs, o.Rate)
+	for _, folds := range arms {
+		a, err := compressed(ctx, &reader, folds[fold], o.Rate)
 		if err != nil {
 			return err
 		}

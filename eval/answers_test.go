@@ -2,25 +2,19 @@ package eval
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/pith-llm/pith/compressors"
-	"github.com/pith-llm/pith/kernels"
-	"github.com/pith-llm/pith/scoring"
-	"github.com/pith-llm/pith/scoring/gguf"
-	"github.com/pith-llm/pith/scoring/models"
 )
 
 // With the embedded model as reader: an answer that stands in the context is likelier with it than without, and what is
 // compressed to everything is the whole context, whose answers it shares to the last bit.
 func TestAnswers(t *testing.T) {
-	f, err := gguf.Parse(models.Decoder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lm, err := scoring.LoadLM(f, scoring.LMOptions{Tier: kernels.Best()})
+	lm, err := embeddedLM()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +36,7 @@ func TestAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
+		`task +arm .* exact\n`,
 		`qa +full +1 +1\.000 +-\d\.\d+ +\+0\.000 `,
 		`qa +head +1 +1\.000 +-\d\.\d+ +\+0\.000 +\[\+0\.000, \+0\.000\] +\d+\.\d +\+0\.0 +\[\+0\.0, \+0\.0\] +yes`,
 		`qa +none +1 +0\.000 +-\d\.\d+ +-\d\.\d+ `,
@@ -51,6 +46,30 @@ func TestAnswers(t *testing.T) {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("no line is like %q:\n%s", want, out.String())
 		}
+	}
+	// With folds each case is compressed by the scorer of its own: the others would fail.
+	cases, err := Load(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[int]bool{}
+	for _, c := range cases {
+		used[FoldOf(GroupOf(c))] = true
+	}
+	options.Scorers, options.Folded = []string{"folded"}, true
+	options.Scorer = func(_ string, fold int) (compressors.Scorer, error) {
+		return compressors.ScorerFunc(func(_ context.Context, _ string, candidates []compressors.Candidate) (compressors.Scores, error) {
+			if !used[fold] {
+				return compressors.Scores{}, fmt.Errorf("fold %d was asked", fold)
+			}
+			return compressors.Scores{Scores: make([]compressors.Score, len(candidates))}, nil
+		}), nil
+	}
+	if len(used) == Folds {
+		t.Fatal("the cases are of all folds: nothing would fail")
+	}
+	if _, err := Answers(t.Context(), options); err != nil {
+		t.Error(err)
 	}
 	options.Rate = 0
 	if _, err := Answers(t.Context(), options); err == nil {

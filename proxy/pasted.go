@@ -148,16 +148,22 @@ func cutLast(s, separator string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// thatAsks returns which of the words before and behind material ask, if only one of them does; else all words.
+// thatAsks returns which of the words before and behind material ask, if only one of them does or the first announce a
+// question; else all words.
 func thatAsks(all, before, behind string) string {
 	switch asksBefore, asksBehind := asks(before), asks(behind); {
 	case asksBefore && !asksBehind:
 		return before
 	case asksBehind && !asksBefore:
 		return behind
+	case len(behind) > maxStub && !asksBefore && mentions(strings.ToLower(before), announcing[:]):
+		return behind // "Answer the question from the documents."
 	}
 	return all
 }
+
+// announcing are words, in lower case, by which instructions speak of the question that follows.
+var announcing = [...]string{"question", "query"}
 
 // asks reports whether words hold a question of some length.
 func asks(words string) bool {

@@ -64,6 +64,11 @@ func TestMaterialAndQuestion(t *testing.T) {
 			"||" + wide + strings.ReplaceAll(huge, "\n\n", "\n"),
 		}},
 		{"a labelled question of several paragraphs", huge + "\nQuestion: Which function\n\ndoes this?\n\nAnswer:", "Which function\n\ndoes this?", []string{"||" + huge + "\n"}},
+		{
+			"instructions that announce a question", "Answer the question from the documents.\n\nDocument [1](Title: A) " + line + "\nDocument [2](Title: B) " + line + "\n\nwhen was the mill built",
+			"when was the mill built",
+			[]string{"A||" + line + "\n", "B||" + line + "\n"},
+		},
 		{"nothing but a long line", strings.Repeat("x", 5000), "", []string{"||" + strings.Repeat("x", 5000)}},
 	}
 	for _, c := range cases {

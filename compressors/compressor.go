@@ -186,14 +186,29 @@ type Plan struct {
 	query      string
 	texts      []Text
 	counts     []int
-	docs       []*document
-	order      []ranked
+	arrangement
+	probabilities bool // the scores are
+	tokensIn      int
+	modelTokens   int
+	stages        []Stage
+}
+
+// arrangement is documents with their items in the order of choice.
+type arrangement struct {
+	docs  []*document
+	order []ranked
 	// likely is order with the items of likely segments first, and how many those are; nil without probabilities.
 	likely      []ranked
 	likelyItems int
-	tokensIn    int
-	modelTokens int
-	stages      []Stage
+}
+
+// arrange puts the items of docs, which are those of the plan or made of them, into the order of choice.
+func (p *Plan) arrange(docs []*document) arrangement {
+	a := arrangement{docs: docs, order: rank(docs, p.probabilities)}
+	if threshold := p.compressor.options.Threshold; p.probabilities && threshold > 0 {
+		a.likely, a.likelyItems = likelyFirst(docs, a.order, threshold)
+	}
+	return a
 }
 
 // Prepare segments and scores texts, so that several budgets share the work. Without a query or a Scorer, or for a query
@@ -266,10 +281,8 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 		}
 		p.stages = append(p.stages, Stage{"refine", time.Since(start)})
 	}
-	p.order = rank(p.docs, scores.Probabilities)
-	if scores.Probabilities && c.options.Threshold > 0 {
-		p.likely, p.likelyItems = likelyFirst(p.docs, p.order, c.options.Threshold)
-	}
+	p.probabilities = scores.Probabilities
+	p.arrangement = p.arrange(p.docs)
 	p.modelTokens = scores.ModelTokens
 	return p, nil
 }
@@ -280,6 +293,7 @@ func (c *Compressor) document(text Text) (*document, error) {
 	d := &document{source: newSource(text.Content), comment: lang.comment, family: lang.family()}
 	var err error
 	if s, ok := c.segmenter.(*SyntaxSegmenter); ok {
+		d.grammar = lang.grammar
 		d.segments, d.tokens, err = s.counted(d.source, lang)
 		return d, err
 	}
@@ -310,11 +324,11 @@ func (p *Plan) Compress(ctx context.Context, budget Budget) (Result, error) {
 	if reason != NotSkipped {
 		return skipped(p.texts, p.counts, reason), nil
 	}
-	f := fitter{docs: p.docs, order: p.order, free: len(p.order), budget: tokens, count: c.options.CountTokens}
+	f := fitter{budget: tokens, count: c.options.CountTokens}
 	if byLikelihood {
-		f.order, f.free, f.floor = p.likely, p.likelyItems, int(c.options.Floor*float64(p.tokensIn))
+		f.floor = int(c.options.Floor * float64(p.tokensIn))
 	}
-	if err := f.fit(ctx); err != nil {
+	if err := f.fitSound(ctx, p, byLikelihood); err != nil {
 		return Result{}, err
 	}
 	f.restore(c.options.MinSaving)
@@ -325,11 +339,11 @@ func (p *Plan) Compress(ctx context.Context, budget Budget) (Result, error) {
 	}
 	r := Result{
 		TokensIn: p.tokensIn, TokensOut: f.total, ModelTokens: p.modelTokens,
-		Texts: make([]TextResult, len(p.docs)),
+		Texts: make([]TextResult, len(f.docs)),
 		Stages: append(slices.Clip(p.stages),
-			Stage{"select", f.selectTime}, Stage{"render", f.renderTime}),
+			Stage{"select", f.selectTime}, Stage{"render", f.renderTime}, Stage{"parse", f.parseTime}),
 	}
-	for i, d := range p.docs {
+	for i, d := range f.docs {
 		r.Texts[i] = f.best[i].result(d)
 		if c.options.Verify {
 			if err := Verify(d.text, r.Texts[i].Output); err != nil {

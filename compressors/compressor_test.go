@@ -204,7 +204,7 @@ func TestPlanServesManyBudgets(t *testing.T) {
 	for _, s := range results[0].Stages {
 		stages = append(stages, s.Name)
 	}
-	if got := strings.Join(stages, " "); got != "segment score score/hash select render" {
+	if got := strings.Join(stages, " "); got != "segment score score/hash select render parse" {
 		t.Errorf("stages %q", got)
 	}
 }

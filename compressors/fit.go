@@ -22,11 +22,23 @@ func (r *rendering) result(d *document) TextResult {
 	for i, s := range d.segments {
 		t.Segments[i] = SegmentResult{Segment: s, Tokens: d.tokens[i], Score: d.scores[i]}
 	}
-	for i, of := range d.itemOf {
-		s := &t.Segments[of]
-		if r.kept.has(i) {
+	at := 0
+	for i, item := range d.items {
+		if !r.kept.has(i) {
+			continue
+		}
+		for d.segments[at].End <= item.Start {
+			at++
+		}
+		// An item is a part of a segment, or one or several whole ones.
+		for j := at; j < len(d.segments) && d.segments[j].Start < item.End; j++ {
+			s := &t.Segments[j]
 			s.Kept = true
-			s.KeptTokens += d.itemTokens[i]
+			if item.Start <= s.Start && s.End <= item.End {
+				s.KeptTokens += d.tokens[j]
+			} else {
+				s.KeptTokens += d.itemTokens[i]
+			}
 		}
 	}
 	return t
@@ -44,6 +56,7 @@ type fitter struct {
 	best                   []rendering
 	total                  int // tokens of best
 	selectTime, renderTime time.Duration
+	parseTime              time.Duration
 }
 
 // maxTries bounds how often a selection is rendered and counted. Two or three times is usual: the estimate is off by

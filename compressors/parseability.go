@@ -10,14 +10,17 @@ import (
 // had to add. It returns false where no grammar reads the text or the text is not parsed at all. Kept code stays as
 // parseable as it was if its output has no more of them than its source: a marker is a comment.
 func SyntaxErrors(text Text) (count int, parsed bool) {
-	g := languageOf(text).grammar
-	if g == nil || !parsable(g, text.Content) {
+	return syntaxErrors(languageOf(text).grammar, text.Content)
+}
+
+func syntaxErrors(g *grammar, text string) (count int, parsed bool) {
+	if g == nil || !parsable(g, text) {
 		return 0, false
 	}
 	parser := sitter.NewParser()
 	defer parser.Close()
 	parser.SetLanguage(g.language())
-	tree, err := parse(parser, newSource(text.Content))
+	tree, err := parse(parser, newSource(text))
 	if err != nil || tree == nil {
 		return 0, false
 	}

@@ -94,7 +94,11 @@ func TestCompressedCodeParses(t *testing.T) {
 		}
 		fmt.Fprintf(&body, "\t\t\t}\n\t\t} else {\n\t\t\tother(%d);\n\t\t\tb = b + a;\n\t\t}\n\n", i)
 	}
+	example := strings.Repeat("    >>> (first, second) = pair()\n    ...     'one' and two\n    The pairs, of which there are some, aren't read one by one.\n\n", 60)
 	for name, source := range map[string]string{
+		"a.py": "import os\n\n\nclass A:\n    \"\"\"Pairs.\n\n" + example + "    \"\"\"\n\n    x = 1\n\n    def f(self, a):\n        return a\n\n\ndef g(a, b):\n    \"\"\"More.\n\n" + example +
+			"    \"\"\"\n    if a:\n        return b\n    elif b:\n        return a\n    return A().f(a)\n",
+		"raw.go": "package a\n\nconst text = `\n" + example + "`\n\nfunc g() string {\n\treturn text + `" + example + "`\n}\n",
 		"a.java": "class A extends B {\n\tint x = 1;\n\n\tvoid f(int a, int b) {\n" + body.String() + "\t}\n\n\tvoid g() {\n\t\tf(1, 2);\n\t}\n}\n",
 		"a.js":   "class A extends B {\n\tf(a, b) {\n" + body.String() + "\t}\n\n\tg() {\n\t\treturn this.f(1, 2);\n\t}\n}\n",
 		"a.go": "package a\n\nfunc f(a, b int) {\n" + strings.NewReplacer("(a > ", "a > ", ") {\n\t\t\tlog", " {\n\t\t\tlog", "for (;;)", "for", ";\n", "\n").Replace(body.String()) +
@@ -105,7 +109,7 @@ func TestCompressedCodeParses(t *testing.T) {
 			t.Fatalf("%s has %d errors, parsed %v", name, n, parsed)
 		}
 		compressor := mustNew(t, compressors.Options{Scorer: byHash, MinTokens: 1})
-		for budget := 60; budget < 2400; budget += 90 {
+		for budget := 60; budget < 2400; budget += 130 {
 			r, err := compressor.Compress(t.Context(), compressors.Input{
 				Query: "q", Texts: []compressors.Text{text}, Budget: compressors.Budget{Tokens: budget},
 			})

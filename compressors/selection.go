@@ -12,6 +12,7 @@ type document struct {
 	*source
 	comment  string
 	family   Family
+	grammar  *grammar // nil without one
 	segments []Segment
 	tokens   []int // of each segment
 	scores   []Score
@@ -19,7 +20,7 @@ type document struct {
 
 	items      []Segment // as segments, with parents among the items
 	itemTokens []int
-	itemOf     []int     // the segment of each item
+	itemOf     []int     // the segment of each item; of several, the best
 	values     []float64 // of each item
 }
 

@@ -200,7 +200,7 @@ func (s *socket) up(client io.Reader) error {
 			continue
 		}
 		if event := s.shorten(message.text); event != nil {
-			_, err = out.Write(appendFrame(nil, opText, event, newMask()))
+			_, err = out.Write(newFrame(opText, event, newMask()))
 		} else {
 			err = message.writeTo(out)
 		}

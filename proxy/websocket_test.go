@@ -302,7 +302,7 @@ func TestWhoCannotHaveAWebSocketIsToldToUseHTTP(t *testing.T) {
 
 // frame spells a client's frame with a mask of its own.
 func frame(fin bool, op opcode, payload string, mask byte) []byte {
-	b := appendFrame(nil, op, []byte(payload), &[4]byte{mask, 2, 3, 4})
+	b := newFrame(op, []byte(payload), &[4]byte{mask, 2, 3, 4})
 	if !fin {
 		b[0] &^= 0x80
 	}
@@ -310,7 +310,7 @@ func frame(fin bool, op opcode, payload string, mask byte) []byte {
 }
 
 // rawSocket opens a WebSocket between two raw ends: the client's connection and, once it is asked, the upstream's.
-func rawSocket(t *testing.T, o Options, path string) (s *Server, client net.Conn, fromProxy *bufio.Reader, upstream net.Conn) {
+func rawSocket(t *testing.T, o Options) (s *Server, client net.Conn, fromProxy *bufio.Reader, upstream net.Conn) {
 	t.Helper()
 	opened, done := make(chan net.Conn, 1), make(chan struct{})
 	up := startFaulty(t, func(conn *net.TCPConn, _ *http.Request) {
@@ -326,7 +326,7 @@ func rawSocket(t *testing.T, o Options, path string) (s *Server, client net.Conn
 	s.http.MaxIdleWorkerDuration = 10 * time.Millisecond
 	base := serve(t, s)
 	t.Cleanup(func() { close(done) })
-	client = dialProxy(t, base, handshake(path, ""))
+	client = dialProxy(t, base, handshake("/v1/responses", ""))
 	fromProxy = bufio.NewReader(client)
 	resp, err := http.ReadResponse(fromProxy, nil)
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
@@ -349,7 +349,7 @@ func TestFramesPassAsTheyCame(t *testing.T) {
 		"a close":                 {frame(true, opPong, "", 3), frame(true, opClose, "\x03\xe8bye", 3)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, client, fromProxy, upstream := rawSocket(t, wsOptions(t, ""), "/v1/responses")
+			_, client, fromProxy, upstream := rawSocket(t, wsOptions(t, ""))
 			sent := bytes.Join(frames, nil)
 			check := func(to io.Writer, from io.Reader, sent []byte) {
 				t.Helper()
@@ -372,7 +372,7 @@ func TestFramesPassAsTheyCame(t *testing.T) {
 					t.Fatal(err)
 				}
 				payload, _ := io.ReadAll(in)
-				spelled := appendFrame(nil, head.op, payload, nil)
+				spelled := newFrame(head.op, payload, nil)
 				spelled[0] = head.raw[0]
 				back = append(back, spelled...)
 			}
@@ -380,7 +380,7 @@ func TestFramesPassAsTheyCame(t *testing.T) {
 		})
 	}
 	t.Run("a ping is not held up by a message that is not whole", func(t *testing.T) {
-		_, client, _, upstream := rawSocket(t, wsOptions(t, ""), "/v1/responses")
+		_, client, _, upstream := rawSocket(t, wsOptions(t, ""))
 		_, _ = client.Write(append(frame(false, opText, "half", 1), frame(true, opPing, "p", 7)...))
 		got := make([]byte, len(frame(true, opPing, "p", 7)))
 		if _, err := io.ReadFull(upstream, got); err != nil || !bytes.Equal(got, frame(true, opPing, "p", 7)) {
@@ -397,7 +397,7 @@ func TestBadFramesCloseTheSocket(t *testing.T) {
 		frames []byte
 		code   closeCode
 	}{
-		"no mask":                {appendFrame(nil, opText, []byte("a"), nil), closeProtocol},
+		"no mask":                {newFrame(opText, []byte("a"), nil), closeProtocol},
 		"a reserved bit":         {reserved, closeProtocol},
 		"an unknown kind":        {frame(true, 3, "a", 1), closeProtocol},
 		"a ping in parts":        {unfinished, closeProtocol},
@@ -413,7 +413,7 @@ func TestBadFramesCloseTheSocket(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := wsOptions(t, "")
 			o.MaxBody = 1000
-			s, client, fromProxy, upstream := rawSocket(t, o, "/v1/responses")
+			s, client, fromProxy, upstream := rawSocket(t, o)
 			go func() { _, _ = client.Write(c.frames) }()
 			head, err := readFrameHead(fromProxy)
 			if err != nil || head.op != opClose {
@@ -435,7 +435,7 @@ func TestBadFramesCloseTheSocket(t *testing.T) {
 // TestTheEndOfAWebSocket has either side leave in each way: the other sees the same, it is counted, and nothing stays.
 func TestTheEndOfAWebSocket(t *testing.T) {
 	asked := frame(true, opText, `{"type":"response.create","model":"m","input":"a"}`, 1)
-	begun := appendFrame(nil, opText, []byte(`{"type":"response.created","response":{"id":"r"}}`), nil)
+	begun := newFrame(opText, []byte(`{"type":"response.created","response":{"id":"r"}}`), nil)
 	for name, c := range map[string]struct {
 		end     func(s *Server, client, upstream net.Conn)
 		begin   bool   // with a response under way
@@ -466,13 +466,13 @@ func TestTheEndOfAWebSocket(t *testing.T) {
 		"the proxy is stopped in a response": {func(s *Server, client, upstream net.Conn) {
 			go func() { _ = s.Shutdown(context.Background()) }()
 			<-s.working.Done()
-			_, _ = upstream.Write(appendFrame(nil, opText, []byte(`{"type":"response.completed"}`), nil))
-		}, true, string(appendFrame(nil, opText, []byte(`{"type":"response.completed"}`), nil)) + string(closeFrame(closeGoingAway, "the proxy is being stopped")), "answered"},
+			_, _ = upstream.Write(newFrame(opText, []byte(`{"type":"response.completed"}`), nil))
+		}, true, string(newFrame(opText, []byte(`{"type":"response.completed"}`), nil)) + string(closeFrame(closeGoingAway, "the proxy is being stopped")), "answered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := holds(t)
 			t.Run("", func(t *testing.T) {
-				s, client, fromProxy, upstream := rawSocket(t, wsOptions(t, ""), "/v1/responses")
+				s, client, fromProxy, upstream := rawSocket(t, wsOptions(t, ""))
 				if c.begin {
 					_, _ = client.Write(asked)
 					_, _ = io.ReadFull(upstream, make([]byte, len(asked)))

@@ -99,29 +99,29 @@ func readFrameHead(r *bufio.Reader) (frameHead, error) {
 	return h, nil
 }
 
-// appendFrame appends a frame with a payload; mask is nil for a server's.
-func appendFrame(dst []byte, op opcode, payload []byte, mask *[4]byte) []byte {
-	dst = append(dst, 0x80|byte(op))
+// newFrame spells a frame with a payload; mask is nil for a server's.
+func newFrame(op opcode, payload []byte, mask *[4]byte) []byte {
 	var flag byte
 	if mask != nil {
 		flag = 0x80
 	}
+	frame := append(make([]byte, 0, 14+len(payload)), 0x80|byte(op))
 	switch n := len(payload); {
 	case n < 126:
-		dst = append(dst, flag|byte(n))
+		frame = append(frame, flag|byte(n))
 	case n < 1<<16:
-		dst = binary.BigEndian.AppendUint16(append(dst, flag|126), uint16(n)) //nolint:gosec // bounded by the case
+		frame = binary.BigEndian.AppendUint16(append(frame, flag|126), uint16(n)) //nolint:gosec // bounded by the case
 	default:
-		dst = binary.BigEndian.AppendUint64(append(dst, flag|127), uint64(n))
+		frame = binary.BigEndian.AppendUint64(append(frame, flag|127), uint64(n))
 	}
 	if mask == nil {
-		return append(dst, payload...)
+		return append(frame, payload...)
 	}
-	dst = append(dst, mask[:]...)
-	at := len(dst)
-	dst = append(dst, payload...)
-	applyMask(*mask, dst[at:])
-	return dst
+	frame = append(frame, mask[:]...)
+	at := len(frame)
+	frame = append(frame, payload...)
+	applyMask(*mask, frame[at:])
+	return frame
 }
 
 // applyMask masks the payload of a frame, or unmasks it.
@@ -155,7 +155,7 @@ const (
 
 // closeFrame is the frame with which a server closes.
 func closeFrame(code closeCode, reason string) []byte {
-	return appendFrame(nil, opClose, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...), nil)
+	return newFrame(opClose, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...), nil)
 }
 
 // messages checks the order of a stream's data frames: a message is a first frame and continuations until one is final.

@@ -58,7 +58,7 @@ func FuzzFrames(f *testing.F) {
 						applyMask(head.mask, payload)
 						mask = &head.mask
 					}
-					if got := appendFrame(nil, head.op, payload, mask); !bytes.Equal(got, data[start:start+len(got)]) {
+					if got := newFrame(head.op, payload, mask); !bytes.Equal(got, data[start:start+len(got)]) {
 						t.Fatalf("spelled % x, came % x", got, data[start:])
 					}
 				}

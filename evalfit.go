@@ -18,8 +18,8 @@ type evalFitCommand struct {
 	Folds    string   `placeholder:"DIR" help:"Folder for the combinations without each fold, which 'pith eval run --folds' reads."`
 	LeaveOut []string `placeholder:"NAME,…" help:"Features to leave out besides those by which data sets give their gold away; to see what each adds."`
 	Anything bool     `help:"Leave only --leave-out out."`
-	Trees    int      `default:"150" help:"Trees of a model."`
-	Leaves   int      `default:"4" help:"Leaves of a tree."`
+	Trees    int      `default:"200" help:"Trees of a model."`
+	Leaves   int      `default:"6" help:"Leaves of a tree."`
 	Shrink   float64  `default:"0.05" help:"Share of a step that a tree takes."`
 	Ridge    float64  `default:"8" help:"What is added to the curvature of a leaf."`
 }

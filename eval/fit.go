@@ -38,7 +38,7 @@ type FitOptions struct {
 var DefaultLeaveOut = []string{"text_at", "tokens", "share", "lines"}
 
 // DefaultBoost is what the combination in the repository was fitted with.
-var DefaultBoost = BoostOptions{Trees: 150, Leaves: 4, Rate: 0.05, Ridge: 8, MinWeight: 1}
+var DefaultBoost = BoostOptions{Trees: 200, Leaves: 6, Rate: 0.05, Ridge: 8, MinWeight: 1}
 
 // Fit is a fitted combination, and the same without each fold.
 type Fit struct {

@@ -60,7 +60,9 @@ func startLiteLLM(ctx context.Context, command, upstream string) (*process, erro
 	p := &process{url: "http://" + address, command: started, clean: func() { _ = os.RemoveAll(folder) }}
 	ended := make(chan error, 1)
 	go func() { ended <- started.Wait() }()
-	p.wait = func() { <-ended } // stopped by a signal, it ends with an error
+	p.wait = func() {
+		<-ended //nolint:errcheck // stopped by a signal, it ends with an error
+	}
 	late := time.After(litellmStart)
 	every := time.NewTicker(200 * time.Millisecond)
 	defer every.Stop()

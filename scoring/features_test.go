@@ -2,6 +2,7 @@ package scoring_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pith-llm/pith/scoring"
@@ -203,5 +204,24 @@ func TestDecoderReadsOnlyWhatCounts(t *testing.T) {
 	}
 	if spent(&deaf, scoring.Prose, 1000) == spent(&deaf, scoring.Prose, 0) {
 		t.Error("nothing read of prose")
+	}
+}
+
+func TestEncoderFeatures(t *testing.T) {
+	filler := strings.Repeat("The bread is kneaded for ten minutes, and the oven is heated in the meantime. ", 6)
+	segments := []scoring.Segment{
+		{Text: filler + "The harbour was dredged in the spring of 1962. " + filler},
+		{Text: filler + "Butter goes with it, or oil. " + filler},
+		{Text: "Guests are called when the table is set."},
+	}
+	of := features(t, "When was the harbour dredged?", segments)
+	for _, name := range []string{"window", "window_gap", "late_contrast"} {
+		wantHighest(t, name, of(name), 0)
+	}
+	if window, cosine := of("window")[0], of("cosine")[0]; window <= cosine {
+		t.Errorf("the window of the sentence has %v, and all of the text %v", window, cosine)
+	}
+	if gap := of("window_gap"); gap[0] != 0 {
+		t.Errorf("the best window is %v less than the best", gap[0])
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 )
 
 // Piece is a part of a candidate that can be kept without the rest: a sentence.
@@ -147,12 +146,6 @@ func (d *document) divide(first int, pieces []Piece, needs []float64) ([]Piece, 
 		for j, p := range pieces[:n] {
 			item := s
 			item.Start, item.End = p.Start, p.Start+len(p.Text)
-			if j > 0 && d.family == Code {
-				item.Parent = itemOf[i] // the signature
-				if j == n-1 && closes(strings.TrimRight(p.Text, " \t\r\n")) {
-					item.Kind = KindClosing
-				}
-			}
 			share := 1 / float64(n)
 			if total > 0 {
 				share = needs[j] / total

@@ -97,7 +97,7 @@ const (
 	FeatureSurprise // gain weighted by how surprising each token is without a segment
 	FeaturePeak     // the largest gain of one token, over 8
 
-	// Of pieces of a segment (a sentence, a statement), beside those of the query and of form. "Gap" is less the best piece
+	// Of pieces of a segment (sentences), beside those of the query and of form. "Gap" is less the best piece
 	// of the segment.
 	FeaturePieceNeed        // probability of the segment
 	FeaturePieceAt          // place among the pieces, 0 to 1

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Piece is a part of a segment: a sentence, or a statement.
+// Piece is a part of a segment: a sentence.
 type Piece struct {
 	// Segment is the index of the segment, Index the place among its pieces, of Count.
 	Segment, Index, Count int

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/pith-llm/pith/compressors"
@@ -14,7 +16,8 @@ import (
 
 type evalAnswersCommand struct {
 	Data      []string      `required:"" placeholder:"FILE,…" help:"JSON Lines files of cases, plain or gzip."`
-	Reader    string        `placeholder:"FILE" help:"GGUF file of the model that answers; the decoder that scores if empty."`
+	Reader    string        `placeholder:"FILE|URL" help:"Model that answers: a GGUF file, or the base URL of an OpenAI-compatible API, asked with the key in OPENAI_API_KEY, which tells no log-probabilities; the decoder that scores if empty."`
+	Model     string        `default:"gpt-4o-mini" help:"Model to ask for at the URL of --reader."`
 	Scorer    []string      `default:"default,bm25" placeholder:"NAME,…" help:"Scorers and baselines, as for 'pith eval run': the arms beside the whole context and none. The first is tested against the others."`
 	Rate      float64       `default:"0.25" help:"Share of tokens that they keep."`
 	Skip      int           `help:"Cases of each file to leave out at its start."`
@@ -32,7 +35,7 @@ func (c *evalAnswersCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	reader, err := e.reader(c.Reader)
+	reader, err := e.reader(c.Reader, c.Model)
 	if err != nil {
 		return fmt.Errorf("reader: %w", err)
 	}
@@ -54,14 +57,25 @@ func (c *evalAnswersCommand) Run(ctx context.Context, std streams) error {
 	return report.WriteText(std.stdout)
 }
 
-// reader returns the model at path, or the decoder that scores if path is empty.
-func (e *engine) reader(path string) (*scoring.LM, error) {
-	if path == "" {
-		return e.lm()
+// reader returns the model that a URL or a path names, or the decoder that scores if there is no name.
+func (e *engine) reader(name, model string) (eval.Reader, error) {
+	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
+		return eval.HTTPReader(name, os.Getenv("OPENAI_API_KEY"), model), nil
 	}
-	file, err := openModel(path, "")
+	if name == "" {
+		lm, err := e.lm()
+		if err != nil {
+			return nil, err
+		}
+		return eval.LocalReader(lm), nil
+	}
+	file, err := openModel(name, "")
 	if err != nil {
 		return nil, err
 	}
-	return scoring.LoadLM(file, scoring.LMOptions{Tier: e.tier, Workers: e.settings.Scoring.Workers})
+	lm, err := scoring.LoadLM(file, scoring.LMOptions{Tier: e.tier, Workers: e.settings.Scoring.Workers})
+	if err != nil {
+		return nil, err
+	}
+	return eval.LocalReader(lm), nil
 }

@@ -31,7 +31,7 @@ type AnswerOptions struct {
 	Seed        uint64
 	// StopAfter ends the run before the next case when so much time has passed; 0 never does.
 	StopAfter time.Duration
-	Reader    *scoring.LM
+	Reader    Reader
 	// Scorer returns the named scorer, Folded measures each case with what was fitted without its fold: see RunOptions.
 	Scorer     func(name string, fold int) (compressors.Scorer, error)
 	Folded     bool
@@ -45,7 +45,7 @@ type AnswerOptions struct {
 // answer is what the reader made of a case in one arm.
 type answer struct {
 	rate    float64 // tokens kept / tokens in
-	logProb float64 // of the gold answer given the prompt, nats a token
+	logProb float64 // of the gold answer given the prompt, nats a token; NaN if the reader does not tell
 	score   float64 // by the data's own metric, 0 to 1
 	exact   float64 // 1 if it equals an accepted answer
 	scored  bool
@@ -140,7 +140,7 @@ func (r *AnswerReport) ask(ctx context.Context, o AnswerOptions, arms [][][]prep
 	if o.Folded {
 		fold = FoldOf(GroupOf(c))
 	}
-	reader := caseReader{lm: o.Reader, c: c}
+	reader := o.Reader.forCase(c)
 	var whole []string
 	for _, t := range c.Texts {
 		whole = append(whole, t.Content)
@@ -156,7 +156,7 @@ func (r *AnswerReport) ask(ctx context.Context, o AnswerOptions, arms [][][]prep
 	full.rate = 1
 	answers := []answer{full}
 	for _, folds := range arms {
-		a, err := compressed(ctx, &reader, folds[fold], o.Rate)
+		a, err := compressed(ctx, c, reader, folds[fold], o.Rate)
 		if err != nil {
 			return err
 		}
@@ -175,11 +175,11 @@ func (r *AnswerReport) ask(ctx context.Context, o AnswerOptions, arms [][][]prep
 }
 
 // compressed returns the mean answer over the runs of an arm.
-func compressed(ctx context.Context, reader *caseReader, runs []preparer, rate float64) (answer, error) {
+func compressed(ctx context.Context, c Case, reader caseReader, runs []preparer, rate float64) (answer, error) {
 	var out answer
 	share := 1 / float64(len(runs))
 	for _, run := range runs {
-		p, err := run.prepare(ctx, reader.c)
+		p, err := run.prepare(ctx, c)
 		if err != nil {
 			return answer{}, err
 		}
@@ -191,7 +191,7 @@ func compressed(ctx context.Context, reader *caseReader, runs []preparer, rate f
 		for _, t := range result.Texts {
 			texts = append(texts, t.Output)
 		}
-		a, err := reader.read(ctx, promptOf(reader.c, texts))
+		a, err := reader.read(ctx, promptOf(c, texts))
 		if err != nil {
 			return answer{}, err
 		}

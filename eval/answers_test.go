@@ -22,7 +22,7 @@ func TestAnswers(t *testing.T) {
 		`{"id":"1","task":"qa","query":"What is the secret word of the blue house?","context":[{"name":"Houses","text":"The secret word of the blue house is zanzibar.","lang":"en"},{"name":"Weather","text":"It rained all day long.","lang":"en"}],"answers":["The secret word is zanzibar."],"gold_segments":[0],"meta":{"instruction":"Answer the question.","metric":"f1"}}`,
 		`{"id":"2","task":"code","query":"y = 2","context":[{"name":"a.py","text":"quorble = 1","lang":"python"}],"answers":["print(quorble)"],"gold_segments":[0],"meta":{"metric":"edit_similarity / exact_match"}}`)
 	options := AnswerOptions{
-		Data: []string{data}, Scorers: []string{"head"}, Rate: 1, Reader: lm,
+		Data: []string{data}, Scorers: []string{"head"}, Rate: 1, Reader: LocalReader(lm),
 		Compressor: func(s compressors.Scorer) (*compressors.Compressor, error) {
 			return compressors.New(compressors.Options{Scorer: s, CountTokens: func(s string) int { return len(strings.Fields(s)) }, DefaultRate: 1, MinTokens: 1})
 		},

@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"text/tabwriter"
 )
@@ -11,7 +12,7 @@ import (
 const nonInferiority = -5
 
 // WriteText prints a table a task and one of all, each arm with its change against the whole context, paired by case, and
-// the 95 % interval: an arm is non-inferior where the low end of its score's change is above -5 points. A second table tests
+// the 95 % interval: an arm is non-inferior where the low end of its score's change is above -5 points. A reader that tells no log-probabilities has "-". A second table tests
 // the first scorer against the others at the same rate.
 func (r *AnswerReport) WriteText(w io.Writer) error {
 	var tasks []string
@@ -33,7 +34,7 @@ func (r *AnswerReport) WriteText(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "log p: nats a token of the gold answer; score: the data's own metric, exact: equal to an answer, in points\n%d cases too long for the reader, %d not read for lack of time\n", r.TooLong, r.Unread)
+	fmt.Fprintf(w, "log p: nats a token of the gold answer, - if the reader does not tell; score: the data's own metric, exact: equal to an answer, in points\n%d cases too long for the reader, %d not read for lack of time\n", r.TooLong, r.Unread)
 	return r.writeTests(w, tasks)
 }
 
@@ -51,9 +52,14 @@ func (r *AnswerReport) writeRow(w io.Writer, task, arm string) {
 			exact = append(exact, 100*a.exact)
 		}
 	}
-	rate, p, dp := estimate(rates, r.seed), estimate(logProbs, r.seed), estimate(logProbChanges, r.seed)
-	s, ds := estimate(scores, r.seed), estimate(scoreChanges, r.seed)
-	fmt.Fprintf(w, "%s\t%s\t%d\t%.3f\t%.3f\t%+.3f\t[%+.3f, %+.3f]", task, arm, p.N, rate.Mean, p.Mean, dp.Mean, dp.Low, dp.High)
+	rate, s, ds := estimate(rates, r.seed), estimate(scores, r.seed), estimate(scoreChanges, r.seed)
+	fmt.Fprintf(w, "%s\t%s\t%d\t%.3f", task, arm, rate.N, rate.Mean)
+	if slices.ContainsFunc(logProbs, math.IsNaN) {
+		fmt.Fprint(w, "\t-\t-\t-")
+	} else {
+		p, dp := estimate(logProbs, r.seed), estimate(logProbChanges, r.seed)
+		fmt.Fprintf(w, "\t%.3f\t%+.3f\t[%+.3f, %+.3f]", p.Mean, dp.Mean, dp.Low, dp.High)
+	}
 	if s.N == 0 {
 		fmt.Fprintln(w, "\t-\t-\t-\t-\t-")
 		return
@@ -116,6 +122,9 @@ func (r *AnswerReport) test(task, measure, scorer, against string) (answerTest, 
 		d := a.logProb - b.logProb
 		if measure == "score" {
 			d = 100 * (a.score - b.score)
+		}
+		if math.IsNaN(d) {
+			return t, false
 		}
 		differences, groups = append(differences, d), append(groups, r.groups[i])
 		t.mean += d

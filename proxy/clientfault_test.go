@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
 	"runtime"
 	"strconv"
 	"strings"
@@ -179,6 +181,47 @@ func TestSlowClients(t *testing.T) {
 			_ = conn.Close()
 			settles(t, settled)
 		})
+	}
+}
+
+// TestAClientWaitsLongerThanItMayTake: a client's time for taking an answer is not used up by waiting for it, neither on a
+// connection that brought an answer before nor for the end of a stream that comes long after its last event.
+func TestAClientWaitsLongerThanItMayTake(t *testing.T) {
+	const patience = 50 * time.Millisecond
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-time.After(2 * patience)
+		_, _ = io.WriteString(w, "data: 1\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-time.After(2 * patience)
+	}))
+	t.Cleanup(up.Close)
+	base := startProxy(t, Options{Upstream: up.URL, ClientTimeout: patience})
+	reused := 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		if info.Reused {
+			reused++
+		}
+	}})
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	paths := []string{"/v1/chat/completions", "/v1/embeddings", "/v1/chat/completions", "/v1/nothing"}
+	for _, path := range paths {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+path, strings.NewReader(`{"messages":[]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "data: 1\n\n" {
+			t.Errorf("%s: %q, %v", path, body, err)
+		}
+		_ = resp.Body.Close()
+	}
+	if reused != len(paths)-1 {
+		t.Errorf("%d requests on a connection that was used before, want all but the first of %d", reused, len(paths))
 	}
 }
 

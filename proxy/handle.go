@@ -56,6 +56,8 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	r.dialect = dialectOf(r.method, r.path)
 	r.joinTrace()
 	ctx.Response.Header.Set("X-Pith-Request-Id", r.id)
+	// The answer's head is written once this returns; each part of a relayed body has its own time.
+	defer func() { _ = ctx.Conn().SetWriteDeadline(time.Now().Add(s.options.ClientTimeout)) }()
 	defer func() {
 		if recover() != nil { // what it says may quote the request
 			if r.open != nil {
@@ -610,7 +612,7 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 			if b.events {
 				b.end.see(buffer[:n])
 			}
-			_ = b.conn.SetWriteDeadline(time.Now().Add(b.patience))
+			b.bound()
 			written, writeErr := w.Write(buffer[:n])
 			b.sent += written
 			if writeErr != nil {
@@ -618,6 +620,7 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 			}
 		}
 		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			b.bound() // for the last chunk, perhaps long after what came before it
 			return int64(b.sent), nil
 		}
 		if err != nil {
@@ -625,6 +628,9 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 		}
 	}
 }
+
+// bound limits the time that the client may take for what is written next.
+func (b *relayed) bound() { _ = b.conn.SetWriteDeadline(time.Now().Add(b.patience)) }
 
 // broke ends an answer before its time and returns err. A client that has seen the last event and leaves has its answer.
 func (b *relayed) broke(err error) error {

@@ -70,6 +70,8 @@ func (c *watchedConn) Read(b []byte) (int, error) {
 	if p == nil || len(b) == 0 {
 		return c.Conn.Read(b)
 	}
+	// The answer before has been written: the limit of its last part is none of what is written next.
+	_ = c.SetWriteDeadline(time.Time{})
 	<-p.done
 	c.mu.Lock()
 	c.pending = nil

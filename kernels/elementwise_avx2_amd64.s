@@ -162,30 +162,18 @@ TEXT ·expSumsAVX2(SB), NOSPLIT, $0-56
 	VMOVUPS lo<>(SB), Y14
 row:
 	VBROADCASTSS (R9), Y15
-	// a logit above ref+far ends the call before this row's sums are touched
-	XORQ AX, AX
-	VXORPS Y12, Y12, Y12
-check:
-	VMOVUPS (SI)(AX*1), Y0
-	VMOVUPS 32(SI)(AX*1), Y1
-	VMAXPS Y1, Y0, Y0
-	VSUBPS Y15, Y0, Y0
-	VCMPPS $0x1e, Y13, Y0, Y0
-	VORPS Y0, Y12, Y12
-	ADDQ $64, AX
-	CMPQ AX, R8
-	JLT  check
-	VMOVMSKPS Y12, AX
-	TESTQ AX, AX
-	JNZ  done
 	VMOVUPS (DI), Y10
 	VMOVUPS 32(DI), Y11
+	VXORPS Y12, Y12, Y12
 	XORQ AX, AX
 loop:
 	VMOVUPS (SI)(AX*1), Y0
 	VMOVUPS 32(SI)(AX*1), Y1
 	VSUBPS Y15, Y0, Y0
 	VSUBPS Y15, Y1, Y1
+	VMAXPS Y1, Y0, Y8
+	VCMPPS $0x1e, Y13, Y8, Y8
+	VORPS Y8, Y12, Y12
 	VCMPPS $5, Y14, Y0, Y6
 	VCMPPS $5, Y14, Y1, Y7
 	VMAXPS Y0, Y14, Y0
@@ -199,6 +187,10 @@ loop:
 	ADDQ $64, AX
 	CMPQ AX, R8
 	JLT  loop
+	// a logit above ref+far ends the call with this row's sums untouched
+	VMOVMSKPS Y12, AX
+	TESTQ AX, AX
+	JNZ  done
 	VMOVUPS Y10, (DI)
 	VMOVUPS Y11, 32(DI)
 	ADDQ $64, DI

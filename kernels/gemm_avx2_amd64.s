@@ -60,6 +60,12 @@ block:
 	PREFETCHT1 256(R15)
 	PREFETCHT1 320(R15)
 	ADDQ $384, R15
+	// where this block's results go, which the last panel left in the third-level cache
+	LEAQ (R8)(R8*2), AX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (DX)(R8*2)
+	PREFETCHT0 (DX)(AX*1)
 	MOVQ b+24(FP), BX
 	MOVQ k16+32(FP), CX
 	LEAQ (R13)(R13*2), R12
@@ -72,8 +78,11 @@ block:
 	VMOVDQA Y2, Y3
 	VMOVDQA Y4, Y5
 	VMOVDQA Y6, Y7
+	LEAQ (SI)(R13*4), R14 // the next block's rows, a line a step
 	PCALIGN $32
 loop:
+	PREFETCHT0 (R14)
+	ADDQ $64, R14
 	STEP(0)
 	STEP(1)
 	STEP(2)

@@ -23,8 +23,8 @@ func (w *Matrix) LogProbs(out []float32, x *Rows, targets []int32, m int) {
 				}
 			}
 			for r := range rows {
-				if t := int(targets[r0+r]); t/width == p {
-					out[r0+r] = x.strip[r*width+t%width]
+				if c := uint(int(targets[r0+r]) - p*width); c < uint(width) {
+					out[r0+r] = x.strip[r*width+int(c)]
 				}
 			}
 			x.addExp(width, cols, rows)

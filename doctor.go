@@ -19,6 +19,7 @@ import (
 	"github.com/pith-llm/pith/compressors"
 	"github.com/pith-llm/pith/config"
 	"github.com/pith-llm/pith/kernels"
+	"github.com/pith-llm/pith/proxy"
 )
 
 type doctorCommand struct {
@@ -75,6 +76,9 @@ func (c *doctorCommand) Run(ctx context.Context, std streams, secrets config.Sec
 			f, told := c.checkUpstream(ctx, u, secrets)
 			if clock.IsZero() {
 				clock = told
+			}
+			if f.grade == fine {
+				f.says += "; prompt cache " + u.cache()
 			}
 			return f
 		}})
@@ -218,17 +222,26 @@ func (c *doctorCommand) checkAdmin(ctx context.Context, secrets config.Secrets) 
 
 // askedUpstream is an upstream of the settings.
 type askedUpstream struct {
-	name, url, key, egress string
+	name, url, key, egress, promptCache string
+}
+
+// cache says by which class prompts are priced there. The settings' check speaks of one that is none.
+func (u askedUpstream) cache() string {
+	class, err := proxy.ParseCacheClass(u.promptCache)
+	if err == nil && class == proxy.CacheAuto {
+		class = proxy.CacheClassOf(u.url)
+	}
+	return class.String()
 }
 
 // upstreams are all that the settings name.
 func (c *doctorCommand) upstreams(secrets config.Secrets) []askedUpstream {
 	var all []askedUpstream
 	if c.Upstream != "" {
-		all = append(all, askedUpstream{"upstream", c.Upstream, secrets.Upstream, c.EgressProxy})
+		all = append(all, askedUpstream{"upstream", c.Upstream, secrets.Upstream, c.EgressProxy, c.PromptCache})
 	}
 	for _, u := range c.Upstreams {
-		one := askedUpstream{u.Name, u.URL, secrets.Upstream, u.EgressProxy}
+		one := askedUpstream{u.Name, u.URL, secrets.Upstream, u.EgressProxy, u.PromptCache}
 		if u.KeyEnv != "" {
 			one.key, _ = secrets.Key(u.KeyEnv) // the settings' check speaks of one that is missing
 		}

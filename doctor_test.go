@@ -95,6 +95,7 @@ func TestDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		{name: "a key that is refused", environ: []string{"PITH_UPSTREAM_KEY=k"}, args: []string{"--upstream=" + answering(401, "")}, want: `WRONG +upstream .*refuses .*PITH_UPSTREAM_KEY`},
 		{name: "one of several upstreams that does not run", args: []string{"--config=" + several}, want: `WRONG +other .*refused`},
 		{name: "a proxy for upstreams that does not run", args: []string{"--egress-proxy=http://127.0.0.1:1", "--upstream=http://upstream.invalid"}, want: `WRONG +upstream .*proxyconnect|WRONG +upstream .*refused`},
+		{name: "an upstream with prices", args: []string{"--upstream=" + answering(200, ""), "--prompt-cache=paid"}, want: `ok +upstream .*; prompt cache paid`, passes: true},
 		{name: "an upstream in trouble", args: []string{"--upstream=" + answering(503, "")}, want: `warning +upstream .*503`, passes: true},
 		{name: "a wrong path", args: []string{"--upstream=" + answering(404, "")}, want: `warning +upstream .*404.*path`, passes: true},
 		{name: "a clock that is off", args: []string{"--upstream=" + answering(200, time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))}, want: `WRONG +clock .*1h0m.* -> set the clock`},

@@ -200,6 +200,10 @@ func (c *counting) options(edge config.Edge, upstream string, logger *slog.Logge
 	if err != nil {
 		return proxy.Options{}, fmt.Errorf("mode: %w", err)
 	}
+	cache, err := proxy.ParseCacheClass(edge.PromptCache)
+	if err != nil {
+		return proxy.Options{}, fmt.Errorf("prompt_cache: %w", err)
+	}
 	documents, err := proxy.ParseDocumentRules(edge.Documents)
 	if err != nil {
 		return proxy.Options{}, fmt.Errorf("documents: %w", err)
@@ -227,6 +231,7 @@ func (c *counting) options(edge config.Edge, upstream string, logger *slog.Logge
 		Compressor:     compressor,
 		CountTokens:    count,
 		TokenMargin:    margin,
+		Cache:          cache,
 		Mode:           mode,
 		Documents:      documents,
 		FileReads:      compression.FileReads,
@@ -261,6 +266,9 @@ func (c *counting) upstream(settings config.Upstream, secrets config.Secrets) (p
 		u.Dialects = append(u.Dialects, dialect)
 	}
 	var err error
+	if u.Cache, err = proxy.ParseCacheClass(settings.PromptCache); err != nil {
+		return u, err
+	}
 	if settings.KeyEnv != "" {
 		if u.Key, err = secrets.Key(settings.KeyEnv); err != nil {
 			return u, err

@@ -228,9 +228,10 @@ const (
 	SkipNoQuery                 // there is nothing to score against
 	SkipWithinBudget            // everything fits
 	SkipWholeText               // the query asks for something that needs all of every text
+	SkipNotWorthIt              // what is saved is worth less than it costs, says whoever knows the prices
 )
 
-var skipReasonNames = [...]string{"", "small", "no_saving", "no_query", "within_budget", "whole_text"}
+var skipReasonNames = [...]string{"", "small", "no_saving", "no_query", "within_budget", "whole_text", "not_worth_it"}
 
 // String returns the reason as a metric label, such as "no_saving"; empty for NotSkipped.
 func (r SkipReason) String() string {

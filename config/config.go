@@ -16,6 +16,7 @@ type Edge struct {
 	Upstream       string        `help:"Base URL of the LLM API without /v1, such as http://127.0.0.1:8000, or 'embedded' for the model inside this binary."`
 	Upstreams      []Upstream    `kong:"-"` // of the file, for more than one
 	EgressProxy    string        `default:"environment" help:"Proxy through which upstreams are reached: environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), off, or a URL such as http://proxy:3128 or socks5://proxy:1080."`
+	PromptCache    string        `default:"auto" enum:"auto,unpriced,none,implicit,paid,explicit" help:"What a prompt costs that comes again, by which each saving is weighed: none (in full each time), implicit (the prefix is kept unasked and read at a discount), paid (written for more than plain input and read for little), explicit (kept only where the client says so), unpriced (every saving counts), or auto, by the upstream's host."`
 	Mode           string        `default:"on" enum:"on,observe,off" help:"Compress (on), compress and report but forward the original (observe), or forward only (off)."`
 	Documents      string        `help:"Where prompts of your own templates hold documents, one rule a line: the text in front of them, '...', the text behind them. Common templates and tags such as <documents> need none."`
 	MaxBody        int           `name:"max-body-mib" default:"64" help:"Largest request body, in MiB; larger is answered 413."`

@@ -22,6 +22,7 @@ type Upstream struct {
 	Models         []string      `yaml:"models"`          // that it serves, claude-* for instance; all if empty
 	KeyEnv         string        `yaml:"key_env"`         // variable that holds its API key, for requests that bring none
 	Tokenizer      string        `yaml:"tokenizer"`       // as compression.tokenizer, which it replaces
+	PromptCache    string        `yaml:"prompt_cache"`    // as prompt_cache; auto, by its own host, if empty
 	EgressProxy    string        `yaml:"egress_proxy"`    // as egress_proxy, which it replaces
 	ConnectTimeout time.Duration `yaml:"connect_timeout"` // as the settings of these names; total_timeout can only be shorter
 	HeaderTimeout  time.Duration `yaml:"header_timeout"`

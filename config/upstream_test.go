@@ -17,6 +17,7 @@ upstreams:
     models: [claude-*]
     key_env: ANTHROPIC_API_KEY
     tokenizer: approximate
+    prompt_cache: paid
     header_timeout: 2m
     idle_timeout: 1s
     connect_timeout: 100ms
@@ -32,7 +33,7 @@ upstreams:
 	want := []Upstream{
 		{
 			Name: "api.anthropic.com", URL: "https://api.anthropic.com", Dialects: []string{"messages"}, Models: []string{"claude-*"}, KeyEnv: "ANTHROPIC_API_KEY",
-			Tokenizer: "approximate", HeaderTimeout: 2 * time.Minute, IdleTimeout: time.Second, ConnectTimeout: 100 * time.Millisecond, TotalTimeout: time.Hour,
+			Tokenizer: "approximate", PromptCache: "paid", HeaderTimeout: 2 * time.Minute, IdleTimeout: time.Second, ConnectTimeout: 100 * time.Millisecond, TotalTimeout: time.Hour,
 		},
 		{Name: "google", URL: "https://generativelanguage.googleapis.com/v1beta/openai", Path: "/google", EgressProxy: "socks5://127.0.0.1:1080"},
 	}

@@ -543,10 +543,19 @@ func (r *request) done(status, size int, err error) {
 
 // attrs is what the log says of a report.
 func (r *Report) attrs(d dialect, edited bool) []slog.Attr {
-	failed := 0
+	failed, worth, unworthy := 0, 0, 0
 	for _, turn := range r.Turns {
 		if turn.Err != nil {
 			failed++
+			continue
+		}
+		for i, w := range turn.Worth {
+			switch {
+			case turn.Result.Texts[i].Skip == compressors.SkipNotWorthIt:
+				unworthy++
+			case w != nil:
+				worth += w.Net()
+			}
 		}
 	}
 	return []slog.Attr{
@@ -557,6 +566,8 @@ func (r *Report) attrs(d dialect, edited bool) []slog.Attr {
 		slog.Int("turns_failed", failed),
 		slog.Int("tokens_in", r.TokensIn),
 		slog.Int("tokens_out", r.TokensOut),
+		slog.Int("worth_millitokens", worth),
+		slog.Int("texts_not_worth_it", unworthy),
 		slog.Bool("edited", edited),
 		slog.Bool("replayed", r.Replayed),
 		slog.Duration("overhead", r.Overhead),

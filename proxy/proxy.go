@@ -39,6 +39,8 @@ type Options struct {
 	Proxy func(upstream *url.URL) (*url.URL, error)
 	// TokenMargin is Upstream's, as in the type of that name.
 	TokenMargin float64
+	// Cache is Upstream's, as in the type of that name.
+	Cache CacheClass
 	// Compressor shortens texts; without one every request is forwarded as it is.
 	Compressor Compressor
 	// CountTokens counts tokens as the upstream's model does, for reports; nil counts only what the compressor counts.

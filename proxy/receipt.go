@@ -38,6 +38,8 @@ type Receipt struct {
 	Out BodyHash `json:"out"`
 	// Untouched are the ranges that were forwarded byte for byte: all but the shortened texts, or everything.
 	Untouched []Range `json:"untouched"`
+	// PromptCache is the class by which the upstream is taken to bill prompts.
+	PromptCache string `json:"prompt_cache"`
 	// Texts are all that were looked at, in the order of the talk.
 	Texts []ReceiptText `json:"texts"`
 	// TokensIn and TokensOut are those of Report.
@@ -78,9 +80,11 @@ type ReceiptText struct {
 	TokensOut int  `json:"tokens_out"`
 	// TokensKept are those of the source that are kept: TokensOut less what the markers cost, give or take what tokens do at
 	// the seams.
-	TokensKept int              `json:"tokens_kept"`
-	Parts      []ReceiptPart    `json:"parts"`
-	Segments   []ReceiptSegment `json:"segments"`
+	TokensKept int `json:"tokens_kept"`
+	// Worth is what sending it shortened was priced at, nil if it was not: it came to nothing, or the upstream has no prices.
+	Worth    *Worth           `json:"worth_millitokens,omitempty"`
+	Parts    []ReceiptPart    `json:"parts"`
+	Segments []ReceiptSegment `json:"segments"`
 }
 
 // ReceiptPart is a range that is kept verbatim or, unless Marker is empty and Dropped false, what stands in its place.
@@ -165,7 +169,7 @@ func (r *request) draftReceipt(body, plain []byte, out shortened) *draft {
 		ID: r.id, Time: r.started.UTC(), Dialect: r.dialect.String(), Model: out.report.Model, Mode: out.report.Mode.String(),
 		Skip: out.report.Skip.String(), Edited: r.edited, Encodings: append([]string{}, contentEncodings(&r.ctx.Request.Header)...),
 		Texts: []ReceiptText{}, TokensIn: out.report.TokensIn, TokensOut: out.report.TokensOut,
-		TimingsMS: map[string]float64{"overhead": milliseconds(r.overhead)},
+		PromptCache: r.up.Cache.String(), TimingsMS: map[string]float64{"overhead": milliseconds(r.overhead)},
 	}
 	for _, stage := range out.report.Stages {
 		receipt.TimingsMS[stage.Name] += milliseconds(stage.Duration)
@@ -272,6 +276,9 @@ func receiptTexts(body []byte, spans []span, turn TurnReport) ([]ReceiptText, er
 			text.Failed = failureOf(turn.Err)
 		} else if err := text.describe(turn.Result.Texts[i], inside, in.start, s.start); err != nil {
 			return nil, err
+		}
+		if turn.Err == nil && len(turn.Worth) > 0 {
+			text.Worth = turn.Worth[i]
 		}
 		texts[i] = text
 	}

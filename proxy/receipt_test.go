@@ -186,7 +186,7 @@ func TestReceiptHoldsTheScoresByTerm(t *testing.T) {
 var stayed = map[string]bool{"texts": true, "texts.skip": true, "texts.segments": true}
 
 var stated = map[string]bool{
-	"id": true, "time": true, "dialect": true, "model": true, "mode": true, "skip": true, "status": true,
+	"id": true, "time": true, "dialect": true, "model": true, "mode": true, "skip": true, "status": true, "prompt_cache": true,
 	"texts.turn": true, "texts.cached": true, "texts.segments.tokens": true, "texts.segments.score": true,
 }
 
@@ -198,7 +198,7 @@ func TestVerifyNoticesEveryChange(t *testing.T) {
 }
 
 func noticesEveryChange(t *testing.T, body []byte, passing map[string]bool) {
-	base, fetch := startWithReceipts(t, Options{Upstream: newRecorder(t).URL, Compressor: realCompressor(t), CountTokens: countTokens})
+	base, fetch := startWithReceipts(t, Options{Upstream: newRecorder(t).URL, Compressor: realCompressor(t), CountTokens: countTokens, Cache: CachePaid})
 	resp, _ := post(t, base, body)
 	data := fetch(resp)
 	var tree any
@@ -221,7 +221,7 @@ func noticesEveryChange(t *testing.T, body []byte, passing map[string]bool) {
 		if _, err := r.Verify(body, countTokens); err == nil {
 			t.Errorf("a changed %s passed", path)
 		}
-		if stated[path] || passing[path] || strings.HasPrefix(path, "timings_ms") || strings.HasPrefix(path, "texts.segments.terms") || path == "digest" {
+		if stated[path] || passing[path] || strings.HasPrefix(path, "timings_ms") || strings.HasPrefix(path, "texts.worth_millitokens") || strings.HasPrefix(path, "texts.segments.terms") || path == "digest" {
 			return
 		}
 		if r, err = r.seal(); err != nil {
@@ -273,7 +273,7 @@ func noticesEveryChange(t *testing.T, body []byte, passing map[string]bool) {
 		"in.bytes", "in.sha256", "out.bytes", "out.sha256", "untouched", "edited", "replayed", "tokens_in", "tokens_out", "digest",
 		"texts", "texts.start", "texts.end", "texts.skip", "texts.failed", "texts.shortened", "texts.tokens_in", "texts.tokens_out", "texts.tokens_kept", "texts.parts",
 		"texts.parts.start", "texts.parts.end", "texts.parts.marker", "texts.segments", "texts.segments.start", "texts.segments.end",
-		"texts.segments.kept", "texts.segments.tokens_kept", "texts.segments.terms.overlap", "timings_ms.overhead",
+		"texts.segments.kept", "texts.segments.tokens_kept", "texts.segments.terms.overlap", "timings_ms.overhead", "texts.worth_millitokens.saved",
 	} {
 		if !tried[path] {
 			t.Errorf("no %s was changed", path)

@@ -54,7 +54,7 @@ func (s *Server) shortenerLike(sh *shortener) *shortener {
 	}
 	for _, u := range s.upstreams {
 		known := u.shortener
-		if sameCompressor(known.compressor, sh.compressor) && known.margin == sh.margin && known.slots == sh.slots &&
+		if sameCompressor(known.compressor, sh.compressor) && known.slots == sh.slots &&
 			known.memo.limit == sh.memo.limit && known.memo.deadline == sh.memo.deadline {
 			return known
 		}

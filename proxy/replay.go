@@ -163,6 +163,10 @@ func (t ReceiptText) agrees() error {
 		return errors.New("it was not shortened, and yet parts or fewer tokens are stated")
 	case t.Shortened && t.Skip != "":
 		return fmt.Errorf("it was shortened, and yet skipped for %s", t.Skip)
+	case t.Worth != nil && t.Shortened && t.Worth.Net() <= 0:
+		return fmt.Errorf("it was shortened, and yet priced at %d", t.Worth.Net())
+	case t.Skip == compressors.SkipNotWorthIt.String() && (t.Worth == nil || t.Worth.Net() > 0):
+		return errors.New("it stayed whole for its price, which does not say so")
 	case t.Shortened && len(t.Segments) == 0:
 		return errors.New("it was shortened without segments")
 	case t.Shortened && t.TokensOut >= t.TokensIn:

@@ -47,6 +47,8 @@ type TurnReport struct {
 	// Texts are the spans of the turn, Result.Texts what became of them.
 	Texts  []compressors.Text
 	Result compressors.Result
+	// Worth holds what each text that the compressor shortened is worth, nil for others; it is empty where nothing is priced.
+	Worth []*Worth
 	// Cached says that the result was remembered or shared.
 	Cached bool
 	// Err is why the turn was left as it is, nil if it was not.
@@ -118,9 +120,10 @@ func (s *Server) shorten(ctx context.Context, with *shortener, d dialect, body [
 			in.Texts = append(in.Texts, span.text)
 		}
 		key, turned := with.memo.do(ctx, in)
-		report := TurnReport{Query: t.query, Texts: in.Texts, Result: turned.result, Cached: turned.cached, Err: turned.err}
+		report := TurnReport{Query: t.query, Texts: in.Texts, Cached: turned.cached, Err: turned.err}
 		if turned.err == nil {
-			turnEdits, err := editsOf(body, t.spans, turned.result)
+			report.Result, report.Worth = with.gate.pass(in.Texts, turned.result, in.Budget, t.stakes())
+			turnEdits, err := editsOf(body, t.spans, report.Result)
 			if err != nil {
 				with.memo.fail(key, err)
 				report.Err = err

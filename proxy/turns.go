@@ -27,7 +27,19 @@ type span struct {
 type turn struct {
 	query string
 	spans []span
+	kind  turnKind
+	// talked is how much was said up to its end, system texts aside, in bytes: with previous_response_id they come again.
+	talked int
 }
+
+// turnKind says what a turn is made of.
+type turnKind uint8
+
+const (
+	turnQuestion turnKind = iota // of a user
+	turnTools                    // what tools returned
+	turnPrompt                   // a text to be completed
+)
 
 // findTurns cuts the conversation into turns with the query and the spans of each. What it finds in a turn depends on
 // the messages up to the turn's end alone, and of these on their texts, not on ids, marks or list form. A system message
@@ -61,20 +73,21 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) (
 		var t turn
 		var words []string
 		var standing []textAt // of system messages
-		tools := false
 		for ; at < len(c.messages) && c.messages[at].role != roleAssistant; at++ {
 			m := c.messages[at]
 			switch m.role {
 			case roleSystem:
 				standing = append(standing, m.texts...)
 			case roleUser:
+				so.listen(m)
 				for _, text := range m.texts {
 					if question := t.addUser(text, rules); question != "" {
 						words = append(words, question)
 					}
 				}
 			case roleTool:
-				tools = true
+				t.kind = turnTools
+				so.listen(m)
 				called, known := so.answered(m)
 				if !fileReads && (readsFile(called) || so.partial && !known) {
 					continue
@@ -95,7 +108,7 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) (
 		switch {
 		case p.query != "":
 			t.query = p.query
-		case tools:
+		case t.kind == turnTools:
 			t.query = toolQuery(so.task, so.said)
 		default:
 			t.query = ends(so.task, maxTask)
@@ -107,6 +120,7 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) (
 				}
 			}
 		}
+		t.talked = so.talked
 		turns = append(turns, t)
 	}
 	return turns, so
@@ -117,6 +131,8 @@ type dialogue struct {
 	task  string          // the user's last question
 	said  message         // what the assistant said last, in however many messages
 	calls map[string]call // of the assistant, by id
+	// talked is how much was said, in bytes.
+	talked int
 	// answering says that the assistant spoke last: what it says next belongs to the same answer.
 	answering bool
 	// partial says that something was said before that is not known.
@@ -136,6 +152,7 @@ func (d *dialogue) say(m message) {
 	if !d.answering {
 		d.said, d.answering = message{}, true
 	}
+	d.listen(m)
 	d.said.texts = append(d.said.texts, m.texts...)
 	d.said.calls = append(d.said.calls, m.calls...)
 	for _, call := range m.calls {
@@ -143,10 +160,20 @@ func (d *dialogue) say(m message) {
 	}
 }
 
+// listen counts what a message says.
+func (d *dialogue) listen(m message) {
+	for _, text := range m.texts {
+		d.talked += len(text.text)
+	}
+	for _, call := range m.calls {
+		d.talked += len(call.arguments)
+	}
+}
+
 // promptTurn is the turn of a text to be completed.
 func promptTurn(text textAt, p policy, rules []DocumentRule) turn {
 	regions, query := completionMaterial(text.text, rules)
-	t := turn{query: query}
+	t := turn{query: query, kind: turnPrompt, talked: len(text.text)}
 	if p.query != "" {
 		t.query = p.query
 	}

@@ -37,6 +37,8 @@ type Upstream struct {
 	// TokenMargin is by how much the count may be wrong, as a share of it: a text is replaced only if it is still shorter
 	// then. For models whose tokens can only be estimated.
 	TokenMargin float64
+	// Cache says what a prompt costs that comes again, by which each saving is weighed.
+	Cache CacheClass
 
 	inherits bool // the compressor of the options
 }
@@ -62,6 +64,9 @@ func (u Upstream) validate() error {
 	if !(u.TokenMargin >= 0 && u.TokenMargin < 1) {
 		return fmt.Errorf("token margin is %v: it must be at least 0 and below 1", u.TokenMargin)
 	}
+	if int(u.Cache) >= len(cacheClassNames) {
+		return fmt.Errorf("prompt cache is %v: there is no such class", u.Cache)
+	}
 	return nil
 }
 
@@ -69,7 +74,7 @@ func (u Upstream) validate() error {
 func (o Options) upstreams() []Upstream {
 	all := slices.Clone(o.Upstreams)
 	if o.Upstream != "" {
-		all = append(all, Upstream{Name: "default", URL: o.Upstream, Key: o.UpstreamKey, TokenMargin: o.TokenMargin})
+		all = append(all, Upstream{Name: "default", URL: o.Upstream, Key: o.UpstreamKey, TokenMargin: o.TokenMargin, Cache: o.Cache})
 	}
 	for i := range all {
 		u := &all[i]
@@ -84,6 +89,9 @@ func (o Options) upstreams() []Upstream {
 		fallback(&u.TotalTimeout, o.TotalTimeout)
 		if u.Proxy == nil {
 			u.Proxy = o.Proxy
+		}
+		if u.Cache == CacheAuto {
+			u.Cache = CacheClassOf(u.URL)
 		}
 		if u.Key == "" {
 			u.Key = o.UpstreamKey
@@ -118,7 +126,7 @@ func (o Options) validateUpstreams() error {
 	return nil
 }
 
-// openUpstreams makes the upstreams of the options. Those that count tokens alike share a shortener, and what is remembered
+// openUpstreams makes the upstreams of the options. Those that count tokens alike share compressions, and what is remembered
 // is divided among the shorteners. A shortener of before that does the same is kept, with what it remembers.
 func (s *Server) openUpstreams(before *Server) error {
 	o := s.options
@@ -128,7 +136,7 @@ func (s *Server) openUpstreams(before *Server) error {
 	for i := range all {
 		own := all[i].Compressor != nil
 		first[i] = slices.IndexFunc(all[:i], func(u Upstream) bool {
-			return u.TokenMargin == all[i].TokenMargin && (own && sameCompressor(u.Compressor, all[i].Compressor) || !own && u.inherits)
+			return own && sameCompressor(u.Compressor, all[i].Compressor) || !own && u.inherits
 		})
 		if first[i] < 0 {
 			first[i] = i
@@ -145,14 +153,16 @@ func (s *Server) openUpstreams(before *Server) error {
 		if err != nil {
 			return err
 		}
+		var shared *shortener
 		if first[i] < i {
-			u.shortener = s.upstreams[first[i]].shortener
+			shared = s.upstreams[first[i]].shortener
 		} else {
-			u.shortener = s.newShortener(settings, o.Remembered/kinds)
-			if known := before.shortenerLike(u.shortener); known != nil {
-				u.shortener = known
+			shared = s.newShortener(settings, o.Remembered/kinds)
+			if known := before.shortenerLike(shared); known != nil {
+				shared = known
 			}
 		}
+		u.shortener = shared.through(gate{settings.Cache, settings.TokenMargin})
 		s.upstreams = append(s.upstreams, u)
 	}
 	return nil

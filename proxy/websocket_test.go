@@ -208,7 +208,9 @@ func TestWhatFollowsAResponseIsReadLikeTheWholeTalk(t *testing.T) {
 	}
 	names := []string{"search", "read_file", "search", "search"}
 	up := startWSUpstream(t, func(n int) string { return call(n, names[min(n, len(names)-1)]) })
-	base := startProxy(t, wsOptions(t, up.URL))
+	priced := wsOptions(t, up.URL)
+	priced.Cache = CachePaid // by the talk's length, which both ways must know alike
+	base := startProxy(t, priced)
 	conn := dialSocket(t, base, "/v1/responses", nil)
 	items := []string{`{"type":"message","role":"user","content":` + encode(t, "Where does captain Wren keep the treasure of "+strings.Repeat("gold and silver ", 20)+"?") + `}`}
 	create(t, conn, `{"type":"response.create","model":"m","input":[`+items[0]+`]}`)
@@ -228,7 +230,8 @@ func TestWhatFollowsAResponseIsReadLikeTheWholeTalk(t *testing.T) {
 		forwarded = append(forwarded, call(n, names[n]), sent)
 	}
 	whole := newRecorder(t)
-	postTo(t, startProxy(t, wsOptions(t, whole.URL))+"/v1/responses", []byte(`{"model":"m","input":[`+strings.Join(items, ",")+`]}`))
+	priced.Upstream = whole.URL
+	postTo(t, startProxy(t, priced)+"/v1/responses", []byte(`{"model":"m","input":[`+strings.Join(items, ",")+`]}`))
 	if want := `{"model":"m","input":[` + strings.Join(append(items[:1:1], forwarded...), ",") + `]}`; string(whole.last()) != want {
 		t.Error("the talk in full is shortened otherwise than event by event")
 	}

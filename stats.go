@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,8 @@ type stats struct {
 	// Skips counts requests in which no text was looked at, Texts what became of texts, both by reason.
 	Skips map[string]int `json:"skips"`
 	Texts map[string]int `json:"texts"`
+	// Kinds are the tokens of the texts that were looked at, by what they were taken for.
+	Kinds map[string]kindTokens `json:"kinds"`
 	// TokensIn and TokensOut are of all requests together; ObservedSaved would have been saved besides, if not for the mode.
 	TokensIn      int `json:"tokens_in"`
 	TokensOut     int `json:"tokens_out"`
@@ -63,6 +66,12 @@ type stats struct {
 	// the time until it answered.
 	OverheadSeconds float64 `json:"overhead_mean_seconds"`
 	UpstreamSeconds float64 `json:"upstream_wait_mean_seconds"`
+}
+
+// kindTokens are the tokens of texts of one kind, as they came and as they were forwarded.
+type kindTokens struct {
+	In  int `json:"tokens_in"`
+	Out int `json:"tokens_out"`
 }
 
 // readStats reads the metrics of the proxy with that admin address.
@@ -94,7 +103,7 @@ func parseStats(r io.Reader) (stats, error) {
 	if families["pith_tokens_in_total"] == nil {
 		return stats{}, errors.New("these are not pith's metrics: pith_tokens_in_total is missing")
 	}
-	s := stats{Requests: map[string]map[string]int{}, Skips: map[string]int{}, Texts: map[string]int{}}
+	s := stats{Requests: map[string]map[string]int{}, Skips: map[string]int{}, Texts: map[string]int{}, Kinds: map[string]kindTokens{}}
 	for _, m := range families["pith_requests_total"].GetMetric() {
 		dialect := label(m, "dialect")
 		if s.Requests[dialect] == nil {
@@ -107,6 +116,14 @@ func parseStats(r io.Reader) (stats, error) {
 	}
 	for _, m := range families["pith_texts_total"].GetMetric() {
 		s.Texts[label(m, "outcome")] += int(m.GetCounter().GetValue())
+	}
+	for _, m := range families["pith_text_tokens_in_total"].GetMetric() {
+		s.Kinds[label(m, "kind")] = kindTokens{In: int(m.GetCounter().GetValue())}
+	}
+	for _, m := range families["pith_text_tokens_out_total"].GetMetric() {
+		kind := s.Kinds[label(m, "kind")]
+		kind.Out = int(m.GetCounter().GetValue())
+		s.Kinds[label(m, "kind")] = kind
 	}
 	for name, value := range map[string]*int{
 		"pith_tokens_in_total": &s.TokensIn, "pith_tokens_out_total": &s.TokensOut, "pith_observed_saved_tokens_total": &s.ObservedSaved, "pith_replays_total": &s.Replays,
@@ -149,6 +166,12 @@ func (s stats) writeText(w io.Writer) error {
 	fmt.Fprintf(table, "saved\t%d\t%s\n", s.TokensIn-s.TokensOut, percent(s.TokensIn-s.TokensOut, s.TokensIn))
 	if s.ObservedSaved > 0 {
 		fmt.Fprintf(table, "not saved, for mode observe\t%d\n", s.ObservedSaved)
+	}
+	for _, kind := range slices.SortedFunc(maps.Keys(s.Kinds), func(a, b string) int {
+		return cmp.Or(s.Kinds[b].In-s.Kinds[a].In, strings.Compare(a, b))
+	}) {
+		tokens := s.Kinds[kind]
+		fmt.Fprintf(table, "saved of %s\t%d\t%s of %d\n", kind, tokens.In-tokens.Out, percent(tokens.In-tokens.Out, tokens.In), tokens.In)
 	}
 	for _, dialect := range slices.Sorted(maps.Keys(s.Requests)) {
 		name := dialect

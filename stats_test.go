@@ -25,6 +25,12 @@ pith_skips_total{reason="off"} 5
 # TYPE pith_texts_total counter
 pith_texts_total{outcome="shortened"} 9
 pith_texts_total{outcome="small"} 11
+# TYPE pith_text_tokens_in_total counter
+pith_text_tokens_in_total{kind="code"} 400
+pith_text_tokens_in_total{kind="log"} 1000
+# TYPE pith_text_tokens_out_total counter
+pith_text_tokens_out_total{kind="code"} 300
+pith_text_tokens_out_total{kind="log"} 200
 # TYPE pith_replays_total counter
 pith_replays_total 1
 # TYPE pith_overhead_seconds histogram
@@ -44,7 +50,7 @@ func TestStatsShowsWhatWasSaved(t *testing.T) {
 	}
 	for _, want := range []string{
 		"tokens in", "1200000", "saved", "900000", "75 %", "not saved, for mode observe", "40", "requests, chat", "answered 7, client_gone 1",
-		"requests, forwarded unread", "small 11, shortened 9", "off 5, no_span 3", "the shortened one refused", "12.5 ms",
+		"requests, forwarded unread", "small 11, shortened 9", "off 5, no_span 3", "the shortened one refused", "12.5 ms", "saved of log", "800", "80 % of 1000", "25 % of 400",
 	} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("no %q in\n%s", want, stdout)
@@ -58,7 +64,7 @@ func TestStatsShowsWhatWasSaved(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.TokensIn-s.TokensOut != 900_000 || s.Requests["chat"]["answered"] != 7 || s.Texts["small"] != 11 || s.Skips["off"] != 5 {
+	if s.TokensIn-s.TokensOut != 900_000 || s.Requests["chat"]["answered"] != 7 || s.Texts["small"] != 11 || s.Skips["off"] != 5 || s.Kinds["log"] != (kindTokens{1000, 200}) {
 		t.Errorf("%+v", s)
 	}
 }

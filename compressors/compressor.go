@@ -164,7 +164,7 @@ func skipped(texts []Text, counts []int, reason SkipReason) Result {
 	for i, t := range texts {
 		r.Texts[i] = TextResult{
 			Output: t.Content, Parts: wholePart(t.Content),
-			TokensIn: counts[i], TokensOut: counts[i], Skip: reason,
+			TokensIn: counts[i], TokensOut: counts[i], Skip: reason, Kind: KindOf(t),
 		}
 		r.TokensIn += counts[i]
 	}
@@ -290,7 +290,7 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 // document segments one text.
 func (c *Compressor) document(text Text) (*document, error) {
 	lang := languageOf(text)
-	d := &document{source: newSource(text.Content), comment: lang.comment, family: lang.family()}
+	d := &document{source: newSource(text.Content), comment: lang.comment, kind: lang.kind, family: lang.family()}
 	var err error
 	if s, ok := c.segmenter.(*SyntaxSegmenter); ok {
 		d.grammar = lang.grammar

@@ -268,6 +268,8 @@ type TextResult struct {
 	Segments            []SegmentResult
 	TokensIn, TokensOut int
 	Skip                SkipReason
+	// Kind is what the source was taken for.
+	Kind TextKind
 }
 
 // Result is what became of an Input; Texts are in the input's order.

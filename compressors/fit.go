@@ -17,7 +17,7 @@ type rendering struct {
 func (r *rendering) result(d *document) TextResult {
 	t := TextResult{
 		Output: r.output, Parts: r.parts, Segments: make([]SegmentResult, len(d.segments)),
-		TokensIn: d.tokensIn, TokensOut: r.tokens, Skip: r.skip,
+		TokensIn: d.tokensIn, TokensOut: r.tokens, Skip: r.skip, Kind: d.kind,
 	}
 	for i, s := range d.segments {
 		t.Segments[i] = SegmentResult{Segment: s, Tokens: d.tokens[i], Score: d.scores[i]}

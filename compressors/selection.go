@@ -10,6 +10,7 @@ import (
 // document is one text of a plan, segmented and scored. Its items are what is chosen from: segments, or pieces of them.
 type document struct {
 	*source
+	kind     TextKind
 	comment  string
 	family   Family
 	grammar  *grammar // nil without one

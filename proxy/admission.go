@@ -40,7 +40,10 @@ func (r *request) admit() bool {
 		})
 		return false
 	}
-	if !s.enter(r.life) {
+	queueing := time.Now()
+	free := s.enter(r.life)
+	s.metrics.queue.Observe(time.Since(queueing).Seconds())
+	if !free {
 		drain(r.ctx, s.options.MaxBody)
 		r.ctx.Response.Header.Set("Retry-After", "1")
 		r.fail(apiError{
@@ -65,6 +68,8 @@ func (s *Server) enter(ctx context.Context) bool {
 	}
 	patience := time.NewTimer(s.options.QueueTimeout)
 	defer patience.Stop()
+	s.metrics.queued.Inc()
+	defer s.metrics.queued.Dec()
 	select {
 	case s.places <- struct{}{}:
 		return true

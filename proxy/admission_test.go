@@ -251,10 +251,11 @@ func TestMetricsTellWhatBecameOfRequests(t *testing.T) {
 		}
 		return string(got)
 	}
-	var in, out int
+	var in, out, size int
 	t.Run("", func(t *testing.T) { // ends once the proxy has, and has counted all
 		base := serve(t, s)
 		body := longBody(t)
+		size = 3*len(body) + len(`{"messages":[]}`) + len("not JSON hunter2")
 		resp, _ := post(t, base, body) // compressed
 		in, out = header(t, resp, "X-Pith-Tokens-In"), header(t, resp, "X-Pith-Tokens-Out")
 		post(t, base, body, "X-Pith-Mode", "observe")              // remembered, and forwarded as it came
@@ -273,10 +274,19 @@ func TestMetricsTellWhatBecameOfRequests(t *testing.T) {
 		`pith_texts_total{outcome="shortened"} 2`, `pith_texts_total{outcome="refused"} 1`,
 		fmt.Sprintf("pith_tokens_in_total %d", 3*in), fmt.Sprintf("pith_tokens_out_total %d", out+2*in), fmt.Sprintf("pith_observed_saved_tokens_total %d", in-out),
 		`pith_replays_total 1`, `pith_skips_total{reason="no_span"} 1`, `pith_skips_total{reason="not_json"} 1`, `pith_in_flight_requests 0`,
-		`pith_overhead_seconds_count 5`,
+		`pith_overhead_seconds_count 5`, `pith_queue_wait_seconds_count 6`, `pith_queued_requests 0`, `pith_first_byte_seconds_count{dialect="chat"} 4`,
+		`pith_upstream_wait_seconds_count 5`, `pith_stage_duration_seconds_count{stage="upstream"} 5`, fmt.Sprintf("pith_received_bytes_total %d", size),
+		fmt.Sprintf(`pith_text_tokens_saved_total{kind="table"} %d`, in-out), // of lines with one tab each,
 	} {
 		if !strings.Contains(got, line+"\n") {
 			t.Errorf("no line %q", line)
+		}
+	}
+	for line := range strings.Lines(got) {
+		name, isType := strings.CutPrefix(line, "# TYPE pith_")
+		if name, kind, _ := strings.Cut(strings.TrimSpace(name), " "); isType && (kind == "counter") != strings.HasSuffix(name, "_total") ||
+			isType && kind == "histogram" != strings.HasSuffix(name, "_seconds") {
+			t.Errorf("the %s %s does not end in what it counts", kind, name)
 		}
 	}
 	if strings.Contains(got, "hunter2") || t.Failed() {

@@ -367,6 +367,7 @@ func TestAThousandClients(t *testing.T) {
 
 // TestCompressionFaultsAreCounted has the compression panic, and pass its ceiling: the original goes up and a counter tells.
 func TestCompressionFaultsAreCounted(t *testing.T) {
+	reasons := map[string]string{"a panic": "panic", "a scorer past its ceiling": "deadline"}
 	for name, c := range map[string]compressorFunc{
 		"a panic": func(context.Context, compressors.Input) (compressors.Result, error) { panic("boom") },
 		"a scorer past its ceiling": func(ctx context.Context, _ compressors.Input) (compressors.Result, error) {
@@ -390,6 +391,7 @@ func TestCompressionFaultsAreCounted(t *testing.T) {
 				t.Errorf("seen: %+v", got)
 			}
 			reaches(t, s, `pith_turns_total{outcome="failed"}`, 1)
+			reaches(t, s, `pith_fail_opens_total{reason="`+reasons[name]+`"}`, 1)
 			settles(t, settled)
 		})
 	}

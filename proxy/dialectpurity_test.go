@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // rendered spells the first n messages of talk as a client of a dialect does at the turn-th request: everything up to the
@@ -87,7 +88,7 @@ func TestEveryDialectKeepsThePrefix(t *testing.T) {
 		t.Run(d.String(), func(t *testing.T) {
 			up := newRecorder(t)
 			start := func() string {
-				return startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens}) + paths[d]
+				return startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens, Deadline: time.Minute}) + paths[d]
 			}
 			send := func(url, body string) string {
 				if resp, answer := postTo(t, url, []byte(body)); resp.StatusCode != http.StatusOK {

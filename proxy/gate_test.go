@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pith-llm/pith/compressors"
 )
@@ -125,7 +126,7 @@ func TestPricesKeepThePrefix(t *testing.T) {
 		t.Run(class.String(), func(t *testing.T) {
 			up := newRecorder(t)
 			start := func() string {
-				return startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), Cache: class}) + paths[dialectMessages]
+				return startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), Cache: class, Deadline: time.Minute}) + paths[dialectMessages]
 			}
 			url := start()
 			items := []string{`{"role":"user","content":"Where does captain Wren keep the treasure?"}`}

@@ -35,9 +35,10 @@ type request struct {
 	life   context.Context //nolint:containedctx // ends when the client leaves, the request ends or the server stops
 	finish context.CancelFunc
 
-	open    *exchange // that nothing else closes yet
-	entered bool      // holds one of the server's places
-	ownKey  bool      // the client's API key is pith's token
+	open     *exchange // that nothing else closes yet
+	received int       // bytes of the body
+	entered  bool      // holds one of the server's places
+	ownKey   bool      // the client's API key is pith's token
 
 	up       *upstream // that the request goes to, once it is known
 	dialect  dialect   // of the body that was looked at, dialectNone if none is
@@ -257,7 +258,7 @@ func (r *request) bodyStream() io.Reader {
 	if stream == nil {
 		return nil
 	}
-	return &patientReader{stream: stream, conn: r.ctx.Conn(), patience: r.server.options.ClientTimeout, life: r.life}
+	return &patientReader{stream: stream, conn: r.ctx.Conn(), patience: r.server.options.ClientTimeout, life: r.life, received: &r.received}
 }
 
 // patientReader bounds the wait for each part of a body, and not that for all of it.
@@ -266,6 +267,7 @@ type patientReader struct {
 	conn     net.Conn
 	patience time.Duration
 	life     context.Context //nolint:containedctx // the request's
+	received *int            // bytes so far
 }
 
 // Read reads a part of the body.
@@ -276,7 +278,9 @@ func (p *patientReader) Read(b []byte) (int, error) {
 	if err := p.conn.SetReadDeadline(time.Now().Add(p.patience)); err != nil {
 		return 0, err
 	}
-	return p.stream.Read(b)
+	n, err := p.stream.Read(b)
+	*p.received += n
+	return n, err
 }
 
 // readBody reads the whole body within the limit. On an error the answer is written.
@@ -625,6 +629,9 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 			}
 			b.bound()
 			written, writeErr := w.Write(buffer[:n])
+			if b.sent == 0 && written > 0 {
+				b.r.server.metrics.firstByte.WithLabelValues(b.r.dialect.String()).Observe(time.Since(b.r.started).Seconds())
+			}
 			b.sent += written
 			if writeErr != nil {
 				return int64(b.sent), b.broke(writeErr)

@@ -36,6 +36,7 @@ type metrics struct {
 
 	requests  *prometheus.CounterVec
 	turns     *prometheus.CounterVec
+	failOpens *prometheus.CounterVec
 	texts     *prometheus.CounterVec
 	skips     *prometheus.CounterVec
 	replays   prometheus.Counter
@@ -43,8 +44,15 @@ type metrics struct {
 	tokensIn  prometheus.Counter
 	tokensOut prometheus.Counter
 	observed  prometheus.Counter
+	kindIn    *prometheus.CounterVec
+	kindOut   *prometheus.CounterVec
+	kindSaved *prometheus.CounterVec
+	received  prometheus.Counter
 	sent      prometheus.Counter
+	queued    prometheus.Gauge
+	queue     prometheus.Histogram
 	duration  *prometheus.HistogramVec
+	firstByte *prometheus.HistogramVec
 	overhead  prometheus.Histogram
 	wait      prometheus.Histogram
 	stages    *prometheus.HistogramVec
@@ -77,6 +85,7 @@ func newMetrics(s *Server) *metrics {
 		registry:  prometheus.NewRegistry(),
 		requests:  prometheus.NewCounterVec(counter("pith_requests_total", "Requests by the dialect of their body and by what became of them."), []string{"dialect", "outcome"}),
 		turns:     prometheus.NewCounterVec(counter("pith_turns_total", "Turns with texts to shorten: compressed now, remembered, or failed open."), []string{"outcome"}),
+		failOpens: prometheus.NewCounterVec(counter("pith_fail_opens_total", "Turns that were left as they are, each time that they came, by what had failed."), []string{"reason"}),
 		texts:     prometheus.NewCounterVec(counter("pith_texts_total", "Texts that were looked at: shortened, left as their turn failed open, or the reason for which they stayed whole."), []string{"outcome"}),
 		skips:     prometheus.NewCounterVec(counter("pith_skips_total", "Requests whose texts were not looked at, by reason."), []string{"reason"}),
 		replays:   prometheus.NewCounter(counter("pith_replays_total", "Original requests sent after the upstream had refused the shortened one.")),
@@ -84,8 +93,15 @@ func newMetrics(s *Server) *metrics {
 		tokensIn:  prometheus.NewCounter(counter("pith_tokens_in_total", "Tokens of the texts of requests as they came.")),
 		tokensOut: prometheus.NewCounter(counter("pith_tokens_out_total", "Tokens of the texts of requests as they were forwarded.")),
 		observed:  prometheus.NewCounter(counter("pith_observed_saved_tokens_total", "Tokens that requests under the mode observe would have saved.")),
+		kindIn:    prometheus.NewCounterVec(counter("pith_text_tokens_in_total", "Tokens of the texts that were looked at, as they came, by what they were taken for."), []string{"kind"}),
+		kindOut:   prometheus.NewCounterVec(counter("pith_text_tokens_out_total", "Tokens of the texts that were looked at, as they were forwarded."), []string{"kind"}),
+		kindSaved: prometheus.NewCounterVec(counter("pith_text_tokens_saved_total", "The difference of the two."), []string{"kind"}),
+		received:  prometheus.NewCounter(counter("pith_received_bytes_total", "Bytes of requests' bodies read from clients.")),
+		queued:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "pith_queued_requests", Help: "Requests that wait for a place."}),
+		queue:     prometheus.NewHistogram(histogram("pith_queue_wait_seconds", "Time that requests waited for a place, those that got none among them.")),
 		sent:      prometheus.NewCounter(counter("pith_sent_bytes_total", "Bytes of answers' bodies sent to clients.")),
 		duration:  prometheus.NewHistogramVec(histogram("pith_request_duration_seconds", "Time from a request's head to the end of its answer."), []string{"dialect"}),
+		firstByte: prometheus.NewHistogramVec(histogram("pith_first_byte_seconds", "Time from a request's head to the first byte of its answer's body from the upstream."), []string{"dialect"}),
 		overhead:  prometheus.NewHistogram(histogram("pith_overhead_seconds", "Time from the last byte of a request with texts to the first byte of the upstream's.")),
 		wait:      prometheus.NewHistogram(histogram("pith_upstream_wait_seconds", "Time until the upstream began its answer, connecting included.")),
 		stages:    prometheus.NewHistogramVec(histogram("pith_stage_duration_seconds", "Time in the stages of compression, less what was remembered."), []string{"stage"}),
@@ -93,7 +109,8 @@ func newMetrics(s *Server) *metrics {
 	gauge := func(name, help string, value func() int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	m.registry.MustRegister(m.requests, m.turns, m.texts, m.skips, m.replays, m.events, m.tokensIn, m.tokensOut, m.observed, m.sent, m.duration, m.overhead, m.wait, m.stages,
+	m.registry.MustRegister(m.requests, m.turns, m.failOpens, m.texts, m.skips, m.replays, m.events, m.tokensIn, m.tokensOut, m.observed, m.kindIn, m.kindOut, m.kindSaved,
+		m.received, m.sent, m.queued, m.queue, m.duration, m.firstByte, m.overhead, m.wait, m.stages,
 		gauge("pith_in_flight_requests", "Requests under way.", func() int { return len(s.latest.Load().places) }),
 		gauge("pith_in_flight_compressions", "Turns that are compressed at this moment.", func() int { return len(s.latest.Load().slots) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -120,6 +137,7 @@ func outcomeOf(status int, err error, gone bool) requestOutcome {
 func (m *metrics) done(r *request, outcome requestOutcome, size int) {
 	m.requests.WithLabelValues(r.dialect.String(), outcome.String()).Inc()
 	m.duration.WithLabelValues(r.dialect.String()).Observe(time.Since(r.started).Seconds())
+	m.received.Add(float64(r.received))
 	m.sent.Add(float64(size))
 	if r.waited > 0 {
 		m.wait.Observe(r.waited.Seconds())
@@ -155,8 +173,12 @@ func (m *metrics) report(report Report) {
 		for i := range turn.Texts {
 			m.texts.WithLabelValues(textOutcome(turn, i, report.Replayed)).Inc()
 		}
+		if turn.Err == nil {
+			m.kinds(turn.Result, report.Mode == ModeOn && !report.Replayed)
+		}
 		switch {
 		case turn.Err != nil:
+			m.failOpens.WithLabelValues(failureOf(turn.Err)).Inc()
 			m.turns.WithLabelValues("failed").Inc()
 		case turn.Cached:
 			m.turns.WithLabelValues("remembered").Inc()
@@ -166,6 +188,20 @@ func (m *metrics) report(report Report) {
 	}
 	for _, stage := range report.Stages {
 		m.stages.WithLabelValues(stageLabel(stage.Name)).Observe(stage.Duration.Seconds())
+	}
+}
+
+// kinds counts the tokens of a turn's texts by what they were taken for; sent says that what is shorter was sent so.
+func (m *metrics) kinds(result compressors.Result, sent bool) {
+	for _, text := range result.Texts {
+		in, out := text.TokensIn, text.TokensIn
+		if sent && replaces(text) {
+			out = text.TokensOut
+		}
+		kind := text.Kind.String()
+		m.kindIn.WithLabelValues(kind).Add(float64(in))
+		m.kindOut.WithLabelValues(kind).Add(float64(out))
+		m.kindSaved.WithLabelValues(kind).Add(float64(in - out))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // clientMessage is a message as a client holds it.
@@ -125,7 +126,7 @@ func TestPrefixPurity(t *testing.T) {
 	start := func(t *testing.T) (*recorder, func() string) {
 		up := newRecorder(t)
 		return up, func() string {
-			base := startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t)})
+			base := startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), Deadline: time.Minute})
 			return base
 		}
 	}
@@ -189,7 +190,7 @@ func TestPrefixPurity(t *testing.T) {
 	t.Run("a turn that failed stays as it was", func(t *testing.T) {
 		up := newRecorder(t)
 		real, calls := realCompressor(t), 0
-		base := startProxy(t, Options{Upstream: up.URL, Concurrency: 1, Compressor: failing(real, func() bool {
+		base := startProxy(t, Options{Upstream: up.URL, Concurrency: 1, Deadline: time.Minute, Compressor: failing(real, func() bool {
 			calls++
 			return calls == 3
 		})})

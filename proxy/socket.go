@@ -32,6 +32,7 @@ type socket struct {
 	out      *bufio.Writer // of it
 	torn     bool          // the last frame has not been written in full
 	sent     int           // bytes of payloads
+	received int           // bytes of payloads
 }
 
 // farewell is how long a client may take to answer a close frame.
@@ -84,6 +85,7 @@ func (s *socket) run(in io.Reader, greeting []byte) {
 		err = errRelay
 	}
 	expired()
+	s.r.received = s.received
 	s.r.done(fasthttp.StatusSwitchingProtocols, s.sent, err)
 }
 
@@ -181,6 +183,7 @@ func (s *socket) up(client io.Reader) error {
 		case err != nil:
 			return err
 		case head.op.isControl() || s.dialect == dialectNone || order.op != opText:
+			s.received += int(head.length)
 			if err := copyFrame(out, &head, in, nil); err != nil {
 				return err
 			}
@@ -190,6 +193,7 @@ func (s *socket) up(client io.Reader) error {
 			}
 			continue
 		}
+		s.received += int(head.length)
 		if err := message.add(head, in, out, s.r.server.options.MaxBody); err != nil {
 			if errors.Is(err, errBodyTooLarge) {
 				s.close(closeTooBig, "the message is larger than the proxy takes")

@@ -108,7 +108,7 @@ func (r *request) handlePrompt() {
 			return
 		}
 	}
-	if !r.choose(plain) {
+	if !r.choose(r.model(plain)) {
 		return
 	}
 	switch {
@@ -194,12 +194,16 @@ func (r *request) decode(body []byte) (plain []byte, ok bool) {
 	return plain, true
 }
 
-// choose finds the upstream of the request by the body's model, where that matters, and answers it if there is none.
-func (r *request) choose(body []byte) bool {
-	model := ""
-	if r.server.byModel {
-		model = modelOf(body)
+// model is what a body names as its model, "" where that does not matter.
+func (r *request) model(body []byte) string {
+	if !r.server.byModel {
+		return ""
 	}
+	return modelOf(body)
+}
+
+// choose finds the upstream of the request by the model, "" if that is not known, and answers it if there is none.
+func (r *request) choose(model string) bool {
 	r.up = r.server.upstreamFor(r.path, r.dialect, r.anthropic(), model, r.dialect != dialectNone)
 	if r.up == nil {
 		r.fail(invalidRequest(fasthttp.StatusNotFound, "no_upstream", "model", "no upstream is configured for this path and model"))
@@ -218,12 +222,16 @@ func (r *request) choose(body []byte) bool {
 
 // handleOther forwards a request as it is, streaming its body.
 func (r *request) handleOther() {
-	if !r.choose(nil) {
+	stream := r.bodyStream()
+	length := r.ctx.Request.Header.ContentLength()
+	model := ""
+	if r.server.byModel && stream != nil && length != 0 {
+		model, stream = peekModel(&r.ctx.Request.Header, stream)
+	}
+	if !r.choose(model) {
 		drain(r.ctx, strangerDrain)
 		return
 	}
-	stream := r.bodyStream()
-	length := r.ctx.Request.Header.ContentLength()
 	var body requestBody
 	switch {
 	case stream != nil && length != 0:

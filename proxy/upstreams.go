@@ -22,7 +22,8 @@ type Upstream struct {
 	// empty.
 	Dialects []Dialect
 	// Models are the names of the models that it serves; a final * stands for any ending. All if empty. A request of no
-	// dialect names no model that is looked at: it goes to an upstream for all models, or else to the first for some.
+	// dialect names a model only if it is JSON, not encoded, and does so in its first 64 KiB: without one it goes to an upstream for
+	// all models, or else to the first for some, and so does one whose model nobody serves.
 	Models []string
 	// Key is the API key that goes up in place of a missing one, instead of Options.UpstreamKey.
 	Key string
@@ -229,7 +230,7 @@ func modelOf(body []byte) string {
 }
 
 // versioned are the paths of the APIs as they follow the version.
-var versioned = [...]string{"/chat/completions", "/completions", "/responses", "/messages", "/models", "/embeddings"}
+var versioned = [...]string{"/chat/completions", "/completions", "/responses", "/messages", "/models", "/embeddings", "/audio", "/moderations", "/rerank"}
 
 // target returns the request URI under which the upstream knows a client's. A client whose base URL lacks the version that
 // the upstream's has is given it.

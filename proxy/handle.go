@@ -40,15 +40,14 @@ type request struct {
 	entered  bool      // holds one of the server's places
 	ownKey   bool      // the client's API key is pith's token
 
-	up       *upstream // that the request goes to, once it is known
-	dialect  dialect   // of the body that was looked at, dialectNone if none is
-	report   Report
-	listing  bool // the client asked for the list of documents
-	edited   bool
-	overhead time.Duration
-	waited   time.Duration   // for the upstream's head
-	asked    time.Time       // when the upstream first was
-	trace    context.Context //nolint:containedctx // that the request belongs to, if traces are recorded
+	up      *upstream // that the request goes to, once it is known
+	dialect dialect   // of the body that was looked at, dialectNone if none is
+	report  Report
+	listing bool // the client asked for the list of documents
+	edited  bool
+	waited  time.Duration   // for the upstream's head
+	asked   time.Time       // when the upstream first was
+	trace   context.Context //nolint:containedctx // that the request belongs to, if traces are recorded
 }
 
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
@@ -127,9 +126,8 @@ func (r *request) handlePrompt() {
 	} else {
 		r.edited = out.edited
 	}
+	out.report.Overhead = time.Since(read)
 	r.report = out.report
-	r.overhead = time.Since(read)
-	r.report.Overhead = r.overhead
 	receipt := r.draftReceipt(body, plain, out)
 
 	x, err := r.send(requestBody{bytes: out.body, decoded: r.edited})
@@ -463,7 +461,7 @@ func (r *request) setHeaders() {
 	h.Set("X-Pith-Tokens-In", strconv.Itoa(r.report.TokensIn))
 	h.Set("X-Pith-Tokens-Out", strconv.Itoa(r.report.TokensOut))
 	h.Set("X-Pith-Tokens-Saved", strconv.Itoa(r.report.TokensIn-r.report.TokensOut))
-	h.Set("X-Pith-Overhead-Ms", strconv.FormatFloat(milliseconds(r.overhead), 'f', 1, 64))
+	h.Set("X-Pith-Overhead-Ms", strconv.FormatFloat(milliseconds(r.report.Overhead), 'f', 1, 64))
 	if r.listing {
 		h.Set(documentsHeader, documentList(r.report))
 	}
@@ -529,7 +527,12 @@ func (r *request) done(status, size int, err error) {
 	}
 	outcome := outcomeOf(status, err, gone)
 	r.server.metrics.done(r, outcome, size)
-	r.record(status, outcome, err)
+	if r.dialect != dialectNone {
+		r.server.record(tracedPrompt{
+			parent: r.trace, name: "POST " + r.dialect.String(), id: r.id, dialect: r.dialect, up: r.up, report: r.report, edited: r.edited,
+			started: r.started, asked: r.asked, waited: r.waited, status: status, outcome: outcome, err: err,
+		})
+	}
 	fields := []slog.Attr{
 		slog.String("id", r.id),
 		slog.String("method", r.method),

@@ -164,13 +164,19 @@ func (r *request) draftReceipt(body, plain []byte, out shortened) *draft {
 	if r.server.receipts == nil {
 		return nil
 	}
-	d := &draft{store: r.server.receipts, done: make(chan struct{})}
-	receipt := Receipt{
-		ID: r.id, Time: r.started.UTC(), Dialect: r.dialect.String(), Model: out.report.Model, Mode: out.report.Mode.String(),
-		Skip: out.report.Skip.String(), Edited: r.edited, Encodings: append([]string{}, contentEncodings(&r.ctx.Request.Header)...),
-		Texts: []ReceiptText{}, TokensIn: out.report.TokensIn, TokensOut: out.report.TokensOut,
-		PromptCache: r.up.Cache.String(), TimingsMS: map[string]float64{"overhead": milliseconds(r.overhead)},
-	}
+	out.edited = r.edited
+	return r.server.receipts.draft(Receipt{
+		ID: r.id, Time: r.started.UTC(), Dialect: r.dialect.String(), PromptCache: r.up.Cache.String(),
+		Encodings: append([]string{}, contentEncodings(&r.ctx.Request.Header)...),
+	}, body, plain, out)
+}
+
+// draft begins a receipt. What became of body and plain, which nobody may change until it is finished, is in out.
+func (s *receipts) draft(receipt Receipt, body, plain []byte, out shortened) *draft {
+	d := &draft{store: s, done: make(chan struct{})}
+	receipt.Model, receipt.Mode, receipt.Skip, receipt.Edited = out.report.Model, out.report.Mode.String(), out.report.Skip.String(), out.edited
+	receipt.Texts, receipt.TokensIn, receipt.TokensOut = []ReceiptText{}, out.report.TokensIn, out.report.TokensOut
+	receipt.TimingsMS = map[string]float64{"overhead": milliseconds(out.report.Overhead)}
 	for _, stage := range out.report.Stages {
 		receipt.TimingsMS[stage.Name] += milliseconds(stage.Duration)
 	}

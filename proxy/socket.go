@@ -24,6 +24,7 @@ type socket struct {
 	dialect dialect  // of the events; dialectNone if nothing is looked at
 	policy  policy
 	talk    socketTalk
+	prompts socketPrompts
 	closed  atomic.Bool // a close frame has passed, either way
 	leaving atomic.Bool // pith ends the connection by a close frame of its own
 
@@ -85,6 +86,7 @@ func (s *socket) run(in io.Reader, greeting []byte) {
 		err = errRelay
 	}
 	expired()
+	s.prompts.abandon()
 	s.r.received = s.received
 	s.r.done(fasthttp.StatusSwitchingProtocols, s.sent, err)
 }
@@ -276,10 +278,11 @@ func (s *socket) shorten(message []byte) []byte {
 	}
 	out.edited = out.edited && p.mode != ModeObserve
 	s.talk.asked(out)
-	out.report.ID, out.report.Overhead = r.id, time.Since(began)
+	out.report.ID, out.report.Overhead = s.prompts.nextID(r.id), time.Since(began)
+	s.prompts.asked(s, began, message, out)
 	r.server.metrics.event(out.report)
 	r.server.options.Logger.LogAttrs(context.Background(), slog.LevelInfo, "websocket event",
-		append([]slog.Attr{slog.String("id", r.id)}, out.report.attrs(s.dialect, out.edited)...)...)
+		append([]slog.Attr{slog.String("id", out.report.ID)}, out.report.attrs(s.dialect, out.edited)...)...)
 	if r.server.options.Observe != nil {
 		r.server.options.Observe(out.report)
 	}
@@ -354,6 +357,7 @@ func (s *socket) heard(message []byte) {
 	if err != nil {
 		return
 	}
+	s.prompts.heard(event)
 	for _, key := range s.talk.heard(event) {
 		s.r.up.shortener.memo.fail(key, errRefused)
 	}

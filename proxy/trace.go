@@ -34,57 +34,76 @@ func (r *request) joinTrace() {
 	}
 }
 
-// record writes the spans of a prompt that has ended: the request as a whole; in it the compression, with the time of each
-// stage; and the exchange with the upstream, with GenAI's attributes. None holds content, and gen_ai.usage is left to the
-// upstream: what pith counts are the tokens of texts.
-func (r *request) record(status int, outcome requestOutcome, err error) {
-	tracer := r.server.options.Tracer
-	if tracer == nil || r.dialect == dialectNone {
+// tracedPrompt is a prompt that has ended: a request, or an event of a WebSocket that asked for a response.
+type tracedPrompt struct {
+	parent  context.Context //nolint:containedctx // names the trace that it belongs to
+	name    string
+	id      string
+	dialect dialect
+	up      *upstream // nil if none was found
+	report  Report
+	edited  bool
+	started time.Time
+	asked   time.Time // when the upstream first was, zero if it never was
+	waited  time.Duration
+	status  int
+	outcome requestOutcome
+	err     error
+}
+
+// record writes the spans of a prompt: the request as a whole; in it the compression, with the time of each stage; and the
+// exchange with the upstream, with GenAI's attributes. None holds content, and gen_ai.usage is left to the upstream: what
+// pith counts are the tokens of texts.
+func (s *Server) record(p tracedPrompt) {
+	tracer := s.options.Tracer
+	if tracer == nil {
 		return
 	}
 	now := time.Now()
-	ctx, request := tracer.Start(r.trace, "POST "+r.dialect.String(), trace.WithTimestamp(r.started), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		semconv.HTTPRequestMethodPost, semconv.HTTPResponseStatusCode(status),
-		attribute.String("pith.request.id", r.id), attribute.String("pith.outcome", outcome.String()), attribute.String("pith.mode", r.report.Mode.String()),
-		attribute.Int("pith.tokens.in", r.report.TokensIn), attribute.Int("pith.tokens.out", r.report.TokensOut),
-		attribute.Bool("pith.edited", r.edited), attribute.Bool("pith.replayed", r.report.Replayed),
+	ctx, request := tracer.Start(p.parent, p.name, trace.WithTimestamp(p.started), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attribute.String("pith.request.id", p.id), attribute.String("pith.outcome", p.outcome.String()), attribute.String("pith.mode", p.report.Mode.String()),
+		attribute.Int("pith.tokens.in", p.report.TokensIn), attribute.Int("pith.tokens.out", p.report.TokensOut),
+		attribute.Bool("pith.edited", p.edited), attribute.Bool("pith.replayed", p.report.Replayed),
 	))
 	defer request.End(trace.WithTimestamp(now))
-	if r.report.Skip != NotSkipped {
-		request.SetAttributes(attribute.String("pith.skip", r.report.Skip.String()))
+	if strings.HasPrefix(p.name, "POST ") {
+		request.SetAttributes(semconv.HTTPRequestMethodPost, semconv.HTTPResponseStatusCode(p.status))
 	}
-	failed := err != nil && outcome != outcomeGone
+	if p.report.Skip != NotSkipped {
+		request.SetAttributes(attribute.String("pith.skip", p.report.Skip.String()))
+	}
+	failed := p.err != nil && p.outcome != outcomeGone
 	if failed {
-		fault(request, errorClass(err))
+		fault(request, errorClass(p.err))
 	}
-	if r.asked.IsZero() {
+	if p.asked.IsZero() {
 		return // refused before the upstream was asked
 	}
-	if r.overhead > 0 {
-		_, compression := tracer.Start(ctx, "compress", trace.WithTimestamp(r.asked.Add(-r.overhead)))
-		for _, stage := range r.report.Stages {
+	if p.report.Overhead > 0 {
+		_, compression := tracer.Start(ctx, "compress", trace.WithTimestamp(p.asked.Add(-p.report.Overhead)))
+		for _, stage := range p.report.Stages {
 			if stage.Name != "upstream" {
 				compression.SetAttributes(attribute.Float64("pith.stage."+strings.ReplaceAll(stage.Name, "/", ".")+".ms", milliseconds(stage.Duration)))
 			}
 		}
-		compression.End(trace.WithTimestamp(r.asked))
+		compression.End(trace.WithTimestamp(p.asked))
 	}
-	_, exchange := tracer.Start(ctx, strings.TrimSpace(operation(r.dialect).Value.AsString()+" "+r.report.Model), trace.WithTimestamp(r.asked), trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(operation(r.dialect), r.provider(), attribute.Float64("pith.upstream.first_byte.ms", milliseconds(r.waited))))
-	if r.report.Model != "" {
-		exchange.SetAttributes(semconv.GenAIRequestModel(r.report.Model))
+	_, exchange := tracer.Start(ctx, strings.TrimSpace(operation(p.dialect).Value.AsString()+" "+p.report.Model), trace.WithTimestamp(p.asked), trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(operation(p.dialect), provider(p.dialect), attribute.Float64("pith.upstream.first_byte.ms", milliseconds(p.waited))))
+	if p.report.Model != "" {
+		exchange.SetAttributes(semconv.GenAIRequestModel(p.report.Model))
 	}
-	if r.report.Status != 0 {
-		exchange.SetAttributes(semconv.HTTPResponseStatusCode(r.report.Status))
+	if p.report.Status != 0 {
+		exchange.SetAttributes(semconv.HTTPResponseStatusCode(p.report.Status))
 	}
-	if r.up != nil {
-		exchange.SetAttributes(r.up.place()...)
+	if p.up != nil {
+		exchange.SetAttributes(p.up.place()...)
 	}
 	switch {
 	case failed:
-		fault(exchange, errorClass(err))
-	case status >= fasthttp.StatusBadRequest:
-		fault(exchange, strconv.Itoa(status))
+		fault(exchange, errorClass(p.err))
+	case p.status >= fasthttp.StatusBadRequest:
+		fault(exchange, strconv.Itoa(p.status))
 	}
 	exchange.End(trace.WithTimestamp(now))
 }
@@ -104,8 +123,8 @@ func operation(d dialect) attribute.KeyValue {
 }
 
 // provider is whose API the client speaks, whoever serves it.
-func (r *request) provider() attribute.KeyValue {
-	if r.dialect == dialectMessages {
+func provider(d dialect) attribute.KeyValue {
+	if d == dialectMessages {
 		return semconv.GenAIProviderNameAnthropic
 	}
 	return semconv.GenAIProviderNameOpenAI

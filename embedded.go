@@ -23,7 +23,7 @@ type modelServer struct {
 	stop func()
 }
 
-// startModelServer serves the engine's decoder, the one that scores, under the OpenAI API.
+// startModelServer serves the engine's decoder, the one that scores, under the APIs of OpenAI and Anthropic.
 func (e *engine) startModelServer(logger *slog.Logger) (*modelServer, error) {
 	server, err := proxy.NewModelServer(generator{e.lm}, proxy.ModelServerOptions{Model: embeddedModelName, Logger: logger})
 	if err != nil {
@@ -53,15 +53,7 @@ type generator struct {
 }
 
 func (g generator) Generate(ctx context.Context, request proxy.GenerateRequest, emit func(text string) error) (proxy.Generation, error) {
-	lm, err := g.lm()
-	if err != nil {
-		return proxy.Generation{}, err
-	}
-	messages := make([]scoring.Message, len(request.Messages))
-	for i, m := range request.Messages {
-		messages[i] = scoring.Message(m)
-	}
-	prompt, err := lm.ChatPrompt(messages)
+	lm, prompt, err := g.prompt(request)
 	if err != nil {
 		return proxy.Generation{}, err
 	}
@@ -72,4 +64,26 @@ func (g generator) Generate(ctx context.Context, request proxy.GenerateRequest, 
 	return proxy.Generation{
 		PromptTokens: len(prompt), CompletionTokens: result.Tokens, FinishReason: result.Reason.String(),
 	}, err
+}
+
+func (g generator) Count(request proxy.GenerateRequest) (int, error) {
+	_, prompt, err := g.prompt(request)
+	return len(prompt), err
+}
+
+// prompt returns the tokens that the model reads of a request.
+func (g generator) prompt(request proxy.GenerateRequest) (*scoring.LM, []int32, error) {
+	lm, err := g.lm()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(request.Messages) == 0 {
+		return lm, lm.Tokenizer().Encode(nil, request.Prompt), nil
+	}
+	messages := make([]scoring.Message, len(request.Messages))
+	for i, m := range request.Messages {
+		messages[i] = scoring.Message(m)
+	}
+	prompt, err := lm.ChatPrompt(messages)
+	return lm, prompt, err
 }

@@ -57,6 +57,8 @@ func (e apiError) anthropicKind() string {
 		return "request_too_large"
 	case fasthttp.StatusGatewayTimeout:
 		return "timeout_error"
+	case fasthttp.StatusInternalServerError:
+		return "api_error"
 	}
 	return e.kind
 }

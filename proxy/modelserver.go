@@ -21,9 +21,11 @@ type ChatMessage struct {
 	Role, Content string
 }
 
-// GenerateRequest is a conversation to be continued.
+// GenerateRequest is a conversation to be answered, or a text to be continued.
 type GenerateRequest struct {
 	Messages []ChatMessage
+	// Prompt is continued as it is, if there are no Messages.
+	Prompt string
 	// MaxTokens bounds the answer; 0 leaves it to the model.
 	MaxTokens int
 	// Stop ends the answer before the first of these texts.
@@ -37,10 +39,18 @@ type Generation struct {
 	FinishReason string
 }
 
-// Generator continues conversations. It passes the answer to emit as it grows, in whole characters, and stops when emit
-// fails or ctx ends. A prompt that leaves no room for an answer is ErrPromptTooLong.
+const (
+	finishStop   = "stop"
+	finishLength = "length"
+)
+
+// Generator continues conversations and texts.
 type Generator interface {
+	// Generate passes the answer to emit as it grows, in whole characters, and stops when emit fails or ctx ends. A prompt that
+	// leaves no room for an answer is ErrPromptTooLong.
 	Generate(ctx context.Context, request GenerateRequest, emit func(text string) error) (Generation, error)
+	// Count returns the tokens of a request's prompt.
+	Count(request GenerateRequest) (int, error)
 }
 
 // ErrPromptTooLong is returned, perhaps wrapped, by a Generator whose context the prompt exceeds.
@@ -69,8 +79,9 @@ func (o ModelServerOptions) Validate() error {
 	return nil
 }
 
-// ModelServer serves a local model under /v1/chat/completions (JSON and SSE) and /v1/models, as an upstream for a Server
-// or for any client of the API. Sampling parameters and tools are ignored.
+// ModelServer serves a local model as an upstream for a Server or for any client: OpenAI's Chat Completions, Completions and
+// Responses, Anthropic's Messages, each as JSON and as events, the counts of tokens of the latter two, and the list of models.
+// Sampling parameters and tools are ignored, and nothing is kept between requests.
 type ModelServer struct {
 	generator Generator
 	options   ModelServerOptions
@@ -113,38 +124,85 @@ func (s *ModelServer) Shutdown(ctx context.Context) error {
 	return err
 }
 
+// modelPaths are the paths under which the model answers, and countPaths those under which it only counts.
+var (
+	modelPaths = map[string]dialect{
+		chatPath: dialectChat, "/v1/completions": dialectCompletions, "/v1/responses": dialectResponses, "/v1/messages": dialectMessages,
+	}
+	countPaths = map[string]dialect{"/v1/responses/input_tokens": dialectResponses, "/v1/messages/count_tokens": dialectMessages}
+)
+
+const modelsPath = "/v1/models"
+
 func (s *ModelServer) handle(ctx *fasthttp.RequestCtx) {
-	path, method := string(ctx.Path()), string(ctx.Method())
-	id, single := strings.CutPrefix(path, "/v1/models/")
-	want := fasthttp.MethodGet
+	path := string(ctx.Path())
+	speaks, answers := modelPaths[path]
+	counted, counts := countPaths[path]
+	id, single := strings.CutPrefix(path, modelsPath+"/")
+	anthropic := speaks == dialectMessages || counted == dialectMessages || headerValue(&ctx.Request.Header, "Anthropic-Version") != nil
+	fail := func(e apiError) { e.writeAs(&ctx.Response, anthropic, "") }
+	want := fasthttp.MethodPost
 	switch {
-	case path == chatPath:
-		want = fasthttp.MethodPost
-	case path == "/v1/models", single && id == s.options.Model:
+	case answers, counts:
+	case path == modelsPath, single && id == s.options.Model:
+		want = fasthttp.MethodGet
 	case single:
-		invalidRequest(fasthttp.StatusNotFound, "model_not_found", "model", fmt.Sprintf("the only model is %q", s.options.Model)).write(&ctx.Response)
+		fail(invalidRequest(fasthttp.StatusNotFound, "model_not_found", "model", fmt.Sprintf("the only model is %q", s.options.Model)))
 		return
 	default:
-		invalidRequest(fasthttp.StatusNotFound, "unknown_url", "", "only /v1/chat/completions and /v1/models are served").write(&ctx.Response)
+		fail(invalidRequest(fasthttp.StatusNotFound, "unknown_url", "", "only chat/completions, completions, responses, messages and models are served, under /v1"))
 		return
 	}
-	if method != want {
-		invalidRequest(fasthttp.StatusMethodNotAllowed, "method_not_allowed", "", fmt.Sprintf("use %s", want)).write(&ctx.Response)
+	if string(ctx.Method()) != want {
+		fail(invalidRequest(fasthttp.StatusMethodNotAllowed, "method_not_allowed", "", "use "+want))
 		ctx.Response.Header.Set("Allow", want)
 		return
 	}
 	switch {
-	case path == chatPath:
-		s.complete(ctx)
+	case answers:
+		s.complete(ctx, speaks)
+	case counts:
+		s.count(ctx, counted)
 	case single:
-		s.answer(ctx, s.model())
+		s.answer(ctx, s.model(anthropic))
+	case anthropic:
+		s.answer(ctx, map[string]any{"data": []any{s.model(true)}, "has_more": false, "first_id": s.options.Model, "last_id": s.options.Model})
 	default:
-		s.answer(ctx, map[string]any{"object": "list", "data": []any{s.model()}})
+		s.answer(ctx, map[string]any{"object": "list", "data": []any{s.model(false)}})
 	}
 }
 
-func (s *ModelServer) model() map[string]any {
+// model describes the model to OpenAI's or Anthropic's clients.
+func (s *ModelServer) model(anthropic bool) map[string]any {
+	if anthropic {
+		return map[string]any{"type": "model", "id": s.options.Model, "display_name": s.options.Model, "created_at": s.started.UTC().Format(time.RFC3339)}
+	}
 	return map[string]any{"id": s.options.Model, "object": "model", "created": s.started.Unix(), "owned_by": "pith"}
+}
+
+// count answers how many tokens a request's prompt has.
+func (s *ModelServer) count(ctx *fasthttp.RequestCtx, d dialect) {
+	request, refused := s.read(ctx, d)
+	tokens := 0
+	if refused == nil {
+		var err error
+		if tokens, err = s.generator.Count(request.GenerateRequest); err != nil {
+			failed := generationFailed()
+			refused = &failed
+		}
+	}
+	switch {
+	case refused != nil:
+		refused.writeAs(&ctx.Response, d == dialectMessages, "")
+	case d == dialectMessages:
+		s.answer(ctx, map[string]any{"input_tokens": tokens})
+	default:
+		s.answer(ctx, map[string]any{"object": "response.input_tokens", "input_tokens": tokens})
+	}
+}
+
+func generationFailed() apiError {
+	return apiError{status: fasthttp.StatusInternalServerError, kind: "server_error", code: "generation_failed", message: "the model failed to answer"}
 }
 
 // answer writes v as JSON.
@@ -162,12 +220,13 @@ func marshal(v any) []byte {
 	return encoded
 }
 
-// completion is one chat completion under way.
+// completion is one answer under way.
 type completion struct {
+	answered
+	spelling
+
 	server  *ModelServer
-	id      string
-	started time.Time
-	request completionRequest
+	dialect dialect
 	events  chan event
 	finish  context.CancelFunc
 }
@@ -180,16 +239,25 @@ type event struct {
 	err  error
 }
 
-// complete answers a chat completion.
-func (s *ModelServer) complete(ctx *fasthttp.RequestCtx) {
-	c := &completion{server: s, id: "chatcmpl-" + newID(), started: time.Now(), events: make(chan event)}
-	request, refused := s.read(ctx)
+// complete answers a request of dialect d.
+func (s *ModelServer) complete(ctx *fasthttp.RequestCtx, d dialect) {
+	c := &completion{server: s, dialect: d, events: make(chan event)}
+	var kind string
+	c.spelling, kind = spellingOf(d)
+	c.answered = answered{id: kind + newID(), model: s.options.Model, started: time.Now()}
+	request, refused := s.read(ctx, d)
 	if refused != nil {
-		refused.write(&ctx.Response)
-		c.log(refused.status, Generation{}, refused.code)
+		c.fail(ctx, *refused)
 		return
 	}
 	c.request = request
+	if d == dialectMessages && request.stream { // its first event says how long the prompt is
+		var err error
+		if c.prompt, err = s.generator.Count(request.GenerateRequest); err != nil {
+			c.fail(ctx, generationFailed())
+			return
+		}
+	}
 	life, finish := context.WithCancel(s.base)
 	c.finish = finish
 	if conn, ok := ctx.Conn().(*watchedConn); ok {
@@ -201,13 +269,12 @@ func (s *ModelServer) complete(ctx *fasthttp.RequestCtx) {
 	switch {
 	case first.err != nil:
 		finish()
-		e := apiError{status: fasthttp.StatusInternalServerError, kind: "server_error", code: "generation_failed", message: "the model failed to answer"}
+		e := generationFailed()
 		if errors.Is(first.err, ErrPromptTooLong) {
 			e = invalidRequest(fasthttp.StatusBadRequest, "context_length_exceeded", "messages", first.err.Error())
 		}
-		e.write(&ctx.Response)
-		c.log(e.status, Generation{}, e.code)
-	case request.Stream:
+		c.fail(ctx, e)
+	case request.stream:
 		ctx.Response.Header.SetContentType("text/event-stream")
 		ctx.Response.Header.Set("Cache-Control", "no-cache")
 		ctx.Response.ImmediateHeaderFlush = true
@@ -238,9 +305,7 @@ func (c *completion) generate(life context.Context) {
 	last := event{end: true, err: errPanic}
 	func() {
 		defer func() { _ = recover() }() // the value may quote the prompt: last says that there was one
-		last.took, last.err = c.server.generator.Generate(life, GenerateRequest{
-			Messages: c.request.messages, MaxTokens: c.request.limit(), Stop: c.request.Stop,
-		}, func(text string) error { return send(event{text: text}) })
+		last.took, last.err = c.server.generator.Generate(life, c.request.GenerateRequest, func(text string) error { return send(event{text: text}) })
 	}()
 	c.events <- last
 }
@@ -253,26 +318,17 @@ func (c *completion) respond(ctx *fasthttp.RequestCtx, e event) {
 		text.WriteString(e.text)
 	}
 	if e.err != nil {
-		failed := apiError{status: fasthttp.StatusInternalServerError, kind: "server_error", code: "generation_failed", message: "the model failed to answer"}
-		failed.write(&ctx.Response)
-		c.log(failed.status, e.took, failed.code)
+		c.fail(ctx, generationFailed())
 		return
 	}
-	c.server.answer(ctx, map[string]any{
-		"id": c.id, "object": "chat.completion", "created": c.started.Unix(), "model": c.server.options.Model,
-		"choices": []any{map[string]any{
-			"index": 0, "message": map[string]any{"role": "assistant", "content": text.String()}, "logprobs": nil, "finish_reason": e.took.FinishReason,
-		}},
-		"usage": usage(e.took),
-	})
+	c.server.answer(ctx, c.whole(&c.answered, text.String(), e.took))
 	c.log(fasthttp.StatusOK, e.took, "")
 }
 
-func usage(took Generation) map[string]any {
-	return map[string]any{
-		"prompt_tokens": took.PromptTokens, "completion_tokens": took.CompletionTokens,
-		"total_tokens": took.PromptTokens + took.CompletionTokens,
-	}
+// fail answers with an error in the shape of the dialect.
+func (c *completion) fail(ctx *fasthttp.RequestCtx, e apiError) {
+	e.writeAs(&ctx.Response, c.dialect == dialectMessages, "")
+	c.log(e.status, Generation{}, e.code)
 }
 
 // eventStream writes an answer as server-sent events while it is generated.
@@ -296,46 +352,45 @@ func (s *eventStream) SupportsBodyWriteTo() bool { return true }
 // last event.
 func (s *eventStream) WriteTo(w io.Writer) (int64, error) {
 	var total int64
-	write := func(data []byte) {
-		if s.err != nil {
-			return
+	write := func(events []serverEvent) {
+		for _, e := range events {
+			if s.err != nil {
+				return
+			}
+			var n int
+			n, s.err = w.Write(e.bytes())
+			total += int64(n)
 		}
-		line := append(append([]byte("data: "), data...), "\n\n"...)
-		var n int
-		n, s.err = w.Write(line)
-		total += int64(n)
 	}
-	chunk := func(delta map[string]any, reason any) {
-		write(marshal(s.chunk([]any{map[string]any{"index": 0, "delta": delta, "logprobs": nil, "finish_reason": reason}}, nil)))
-	}
-	chunk(map[string]any{"role": "assistant", "content": ""}, nil)
+	write(s.begin(&s.answered))
 	e := s.first
+	var text strings.Builder
 	for ; !e.end && s.err == nil; e = <-s.events {
-		chunk(map[string]any{"content": e.text}, nil)
+		text.WriteString(e.text)
+		write(s.piece(&s.answered, e.text))
 	}
 	if s.err == nil {
 		s.took, s.err = e.took, e.err
 	}
-	if s.err != nil {
-		return total, s.err
+	if s.err == nil {
+		write(s.end(&s.answered, text.String(), s.took))
 	}
-	chunk(map[string]any{}, s.took.FinishReason)
-	if s.request.Options.IncludeUsage {
-		write(marshal(s.chunk([]any{}, usage(s.took))))
-	}
-	write([]byte("[DONE]"))
 	return total, s.err
 }
 
-// chunk is the envelope of one event.
-func (s *eventStream) chunk(choices []any, usage any) map[string]any {
-	c := map[string]any{
-		"id": s.id, "object": "chat.completion.chunk", "created": s.started.Unix(), "model": s.server.options.Model, "choices": choices,
+// bytes is the event as it is sent.
+func (e serverEvent) bytes() []byte {
+	var line []byte
+	if e.name != "" {
+		line = append(append(append(line, "event: "...), e.name...), '\n')
 	}
-	if s.request.Options.IncludeUsage {
-		c["usage"] = usage
+	line = append(line, "data: "...)
+	if text, ok := e.data.(string); ok {
+		line = append(line, text...)
+	} else {
+		line = append(line, marshal(e.data)...)
 	}
-	return c
+	return append(line, "\n\n"...)
 }
 
 // Close ends the generation and waits for it.
@@ -356,6 +411,6 @@ func (s *eventStream) Close() error {
 // log writes the request's line.
 func (c *completion) log(status int, took Generation, problem string) {
 	c.server.options.Logger.Info("generated",
-		"id", c.id, "status", status, "error", problem, "stream", c.request.Stream,
+		"id", c.id, "status", status, "error", problem, "dialect", c.dialect.String(), "stream", c.request.stream,
 		"prompt_tokens", took.PromptTokens, "completion_tokens", took.CompletionTokens, "duration", time.Since(c.started))
 }

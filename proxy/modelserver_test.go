@@ -18,7 +18,10 @@ import (
 type echo struct{ step chan struct{} }
 
 func (e echo) Generate(ctx context.Context, r GenerateRequest, emit func(string) error) (Generation, error) {
-	last := r.Messages[len(r.Messages)-1].Content
+	last := r.Prompt
+	if len(r.Messages) > 0 {
+		last = r.Messages[len(r.Messages)-1].Content
+	}
 	took := Generation{PromptTokens: len(strings.Fields(last)), FinishReason: "stop"}
 	switch {
 	case strings.HasPrefix(last, "too long"):
@@ -52,6 +55,15 @@ func (e echo) Generate(ctx context.Context, r GenerateRequest, emit func(string)
 		}
 	}
 	return took, nil
+}
+
+// Count counts the words of all that is said.
+func (echo) Count(r GenerateRequest) (int, error) {
+	words := len(strings.Fields(r.Prompt))
+	for _, m := range r.Messages {
+		words += len(strings.Fields(m.Content))
+	}
+	return words, nil
 }
 
 func startModel(t *testing.T, g Generator) string {
@@ -197,6 +209,8 @@ func (f generatorFunc) Generate(ctx context.Context, r GenerateRequest, emit fun
 	return f(ctx, r, emit)
 }
 
+func (f generatorFunc) Count(GenerateRequest) (int, error) { return 0, nil }
+
 func TestModelServerRefusesInTheShapeOfTheAPI(t *testing.T) {
 	base := startModel(t, echo{})
 	says := func(content string) string { return `{"messages":[{"role":"user","content":` + content + `}]}` }
@@ -224,7 +238,21 @@ func TestModelServerRefusesInTheShapeOfTheAPI(t *testing.T) {
 		{"a model that panics", "POST", chatPath, says(`"panic"`), 500, "generation_failed", ""},
 		{"a model that fails later", "POST", chatPath, says(`"one break"`), 500, "generation_failed", ""},
 		{"another method", "GET", chatPath, ``, 405, "method_not_allowed", ""},
-		{"another path", "POST", "/v1/responses", `{}`, 404, "unknown_url", ""},
+		{"another path", "POST", "/v1/embeddings", `{}`, 404, "unknown_url", ""},
+		{"no input", "POST", "/v1/responses", `{}`, 400, "missing_required_parameter", "input"},
+		{"a response to go on from", "POST", "/v1/responses", `{"input":"a","previous_response_id":"resp_1"}`, 400, "previous_response_not_found", "previous_response_id"},
+		{"a conversation to go on with", "POST", "/v1/responses", `{"input":"a","conversation":{"id":"c"}}`, 400, "unsupported_parameter", "conversation"},
+		{"an answer for later", "POST", "/v1/responses", `{"input":"a","background":true}`, 400, "unsupported_value", "background"},
+		{"no tokens of a response", "POST", "/v1/responses", `{"input":"a","max_output_tokens":0}`, 400, "invalid_value", "max_output_tokens"},
+		{"an item without a role", "POST", "/v1/responses", `{"input":[{"content":"a"}]}`, 400, "missing_required_parameter", "input[0].role"},
+		{"a response too long", "POST", "/v1/responses", `{"input":"too long"}`, 400, "context_length_exceeded", "messages"},
+		{"nothing to count", "POST", "/v1/responses/input_tokens", `{"input":[]}`, 400, "missing_required_parameter", "input"},
+		{"no prompt", "POST", "/v1/completions", `{"prompt":""}`, 400, "missing_required_parameter", "prompt"},
+		{"two prompts", "POST", "/v1/completions", `{"prompt":["a","b"]}`, 400, "unsupported_value", "prompt"},
+		{"a prompt of tokens", "POST", "/v1/completions", `{"prompt":[1,2]}`, 400, "invalid_type", "prompt"},
+		{"a prompt to be repeated", "POST", "/v1/completions", `{"prompt":"a","echo":true}`, 400, "unsupported_value", "echo"},
+		{"a suffix", "POST", "/v1/completions", `{"prompt":"a","suffix":"b"}`, 400, "unsupported_value", "suffix"},
+		{"the best of two", "POST", "/v1/completions", `{"prompt":"a","best_of":2}`, 400, "unsupported_value", "best_of"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			resp := do(t, c.method, base+c.path, strings.NewReader(c.body))

@@ -104,6 +104,9 @@ func malformed(raw []byte) string {
 			return "folds a line"
 		}
 		name, _, _ := bytes.Cut(line, []byte(":"))
+		if bytes.IndexByte(name, ' ') >= 0 {
+			return "holds a name with a space"
+		}
 		length = length || strings.EqualFold(string(name), "Content-Length")
 		encoding = encoding || strings.EqualFold(string(name), "Transfer-Encoding")
 	}

@@ -27,6 +27,7 @@ func TestAmbiguousHeadsAreRefused(t *testing.T) {
 		"an unknown transfer encoding":    post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
 		"chunks hidden behind a vertical": post + "Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
 		"a space before the colon":        post + "Content-Length : 3\r\n\r\nabc",
+		"a space inside a name":           post + "Content Length: 3\r\n\r\n",
 		"a folded line":                   post + "X-A: b\r\n c: d\r\n\r\n",
 		"a line folded by a tab":          post + "X-A: b\r\n\tTransfer-Encoding: chunked\r\n\r\n",
 		"a bare line feed":                post + "X-A: b\nContent-Length: 0\r\n\r\n",

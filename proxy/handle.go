@@ -353,12 +353,18 @@ func (r *request) send(body requestBody) (*exchange, error) {
 	}
 	head := &fasthttp.RequestHeader{}
 	head.DisableNormalizing()
+	head.DisableSpecialHeader() // fasthttp would keep the last of equal names, drop empty values and spell cookies anew
 	head.SetNoDefaultContentType(true)
 	head.SetMethod(r.method)
 	head.SetRequestURI(r.up.target(string(uri)))
-	head.SetHost(r.up.host)
-	named := connectionOptions(headerValue(&r.ctx.Request.Header, "Connection"))
-	for key, value := range r.ctx.Request.Header.All() {
+	head.Set("Host", r.up.host)
+	var named []string
+	for key, value := range r.ctx.Request.Header.AllInOrder() {
+		if strings.EqualFold(string(key), "Connection") {
+			named = append(named, connectionOptions(value)...)
+		}
+	}
+	for key, value := range r.ctx.Request.Header.AllInOrder() {
 		switch {
 		case isOwn(key) || isHop(key, named):
 		case r.ownKey && isCredential(key) && r.isToken(credential(value)):

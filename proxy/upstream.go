@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -282,7 +283,7 @@ func (u *upstream) acquire(ctx context.Context) (lease, error) {
 func (x *exchange) send(head *fasthttp.RequestHeader, body requestBody) error {
 	if body.stream == nil {
 		if body.bytes != nil {
-			head.SetContentLength(len(body.bytes))
+			stateLength(head, len(body.bytes))
 		}
 		w := x.up.pool.AcquireWriter(x.conn)
 		defer x.up.pool.ReleaseWriter(w)
@@ -297,7 +298,7 @@ func (x *exchange) send(head *fasthttp.RequestHeader, body requestBody) error {
 		}
 		return x.conn.SetReadDeadline(time.Now().Add(x.up.HeaderTimeout))
 	}
-	head.SetContentLength(body.length)
+	stateLength(head, body.length)
 	w := x.up.pool.AcquireWriter(x.conn)
 	err := head.Write(w)
 	if err == nil {
@@ -310,6 +311,15 @@ func (x *exchange) send(head *fasthttp.RequestHeader, body requestBody) error {
 	x.upload = &upload{x: x, body: body, done: make(chan struct{})}
 	go x.upload.run(w)
 	return nil
+}
+
+// stateLength states the length of a request's body, -1 if it is sent in chunks.
+func stateLength(head *fasthttp.RequestHeader, length int) {
+	if length < 0 {
+		head.Set("Transfer-Encoding", "chunked")
+	} else {
+		head.Set("Content-Length", strconv.Itoa(length))
+	}
 }
 
 // Read reads the answer's body; it fails after a silence of the idle timeout. A body that ends before its length or its

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -62,8 +63,7 @@ func TestClientsThatLeave(t *testing.T) {
 		{"after the last event", whole, "done", `pith_requests_total{dialect="chat",outcome="answered"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			stopped := make(chan struct{})
-			reached := make(chan struct{})
+			stopped, reached, hangUp := make(chan struct{}), make(chan struct{}), make(chan struct{})
 			reach := func(stage string, wait func()) {
 				if stage == c.reached {
 					close(reached)
@@ -89,12 +89,12 @@ func TestClientsThatLeave(t *testing.T) {
 				Dial: func(ctx context.Context, address string) (net.Conn, error) {
 					reach("connecting", func() {})
 					if c.reached == "connecting" {
-						<-ctx.Done() // a dial cannot be called off, but nobody waits for it
-						return nil, ctx.Err()
+						<-hangUp // a dial cannot be called off, but nobody waits for it
+						return nil, io.EOF
 					}
 					return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 				},
-				ConnectTimeout: 200 * time.Millisecond,
+				ConnectTimeout: time.Minute,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -120,6 +120,8 @@ func TestClientsThatLeave(t *testing.T) {
 			if c.counter != "" {
 				reaches(t, s, c.counter, 1)
 			}
+			close(hangUp)
+			row(t, "the client leaves "+c.name, "-", cmp.Or(c.counter, "-"))
 			settles(t, settled)
 		})
 	}
@@ -148,7 +150,7 @@ func TestSlowClients(t *testing.T) {
 					}
 				}
 			})
-			s, err := NewServer(Options{Upstream: up.url(), ClientTimeout: 100 * time.Millisecond, KeepAlive: time.Millisecond})
+			s, err := NewServer(Options{Upstream: up.url(), ClientTimeout: 500 * time.Millisecond, KeepAlive: time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,9 +178,13 @@ func TestSlowClients(t *testing.T) {
 			case resp.StatusCode != c.status:
 				t.Errorf("answered %d, want %d", resp.StatusCode, c.status)
 			default:
-				_, _ = io.Copy(io.Discard, resp.Body)
+				_, err = io.Copy(io.Discard, resp.Body)
+				if broken := c.status == http.StatusOK; broken != (err != nil) {
+					t.Errorf("the answer ends with %v", err)
+				}
 			}
 			_ = conn.Close()
+			row(t, "the client stops "+c.name, c.status, cmp.Or(c.counter, "-"))
 			settles(t, settled)
 		})
 	}
@@ -242,6 +248,7 @@ func TestAFloodOfHeadersIsRefused(t *testing.T) {
 		if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("%s: %v %v", name, resp, err)
 		}
+		row(t, "the client floods with headers, "+name, http.StatusRequestHeaderFieldsTooLarge, "-")
 		_ = conn.Close()
 	}
 	settles(t, settled)
@@ -250,7 +257,7 @@ func TestAFloodOfHeadersIsRefused(t *testing.T) {
 // TestALargeAnswerNeedsLittleMemory sends an answer far larger than the memory that may be taken for it, to a client that
 // reads on and to one that does not read.
 func TestALargeAnswerNeedsLittleMemory(t *testing.T) {
-	const size, allowed = 256 << 20, 8 << 20
+	const size, allowed = 1 << 30, 8 << 20
 	var sent atomic.Int64
 	up := startFaulty(t, func(conn *net.TCPConn, _ *http.Request) {
 		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
@@ -303,6 +310,9 @@ func TestALargeAnswerNeedsLittleMemory(t *testing.T) {
 		t.Errorf("%d bytes came, of %d; the heap grew by %d bytes, %d are allowed", read, size, most, allowed)
 	}
 	_ = conn.Close()
+	const counter = `pith_requests_total{dialect="chat",outcome="answered"}`
+	reaches(t, s, counter, 1)
+	row(t, "the upstream answers 1 GiB", fmt.Sprintf("200, %d bytes", read), counter)
 	settles(t, settled)
 }
 
@@ -320,12 +330,21 @@ func TestALongStreamArrivesWhole(t *testing.T) {
 		fmt.Fprint(w, "0\r\n\r\n")
 		_ = w.Flush()
 	})
-	base := startProxy(t, Options{Upstream: up.url()})
+	s, err := NewServer(Options{Upstream: up.url(), KeepAlive: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := serve(t, s)
+	settled := calm(t, base)
 	resp := do(t, http.MethodPost, base+chatPath, strings.NewReader("{}"))
 	got := sha256.New()
 	if n, err := io.Copy(got, resp.Body); err != nil || !bytes.Equal(got.Sum(nil), sum.Sum(nil)) {
 		t.Errorf("%d bytes came, other than were sent: %v", n, err)
 	}
+	const counter = `pith_requests_total{dialect="chat",outcome="answered"}`
+	reaches(t, s, counter, 1)
+	row(t, "the upstream sends 100,000 events", "200, all of them", counter)
+	settles(t, settled)
 }
 
 // TestAThousandClients asks a thousand questions at the same time, each over long text of its own: each client gets its own
@@ -339,6 +358,7 @@ func TestAThousandClients(t *testing.T) {
 	s, err := NewServer(Options{
 		Upstream: up.url(), Compressor: realCompressor(t), CountTokens: countTokens, Deadline: 10 * time.Minute, KeepAlive: time.Millisecond,
 		Requests: clients / 4, QueueTimeout: 10 * time.Minute,
+		ConnectTimeout: 10 * time.Minute, ClientTimeout: 10 * time.Minute, // a busy machine gives nobody up
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -358,7 +378,9 @@ func TestAThousandClients(t *testing.T) {
 		})
 	}
 	all.Wait()
-	reaches(t, s, `pith_requests_total{dialect="chat",outcome="answered"}`, clients)
+	const counter = `pith_requests_total{dialect="chat",outcome="answered"}`
+	reaches(t, s, counter, clients)
+	row(t, "1,000 clients at the same time", "200, each its own answer", counter)
 	if m := metricsOf(t, s); m["pith_tokens_out_total"] >= m["pith_tokens_in_total"] || m[`pith_turns_total{outcome="failed"}`] != 0 {
 		t.Errorf("tokens: %v of %v", m["pith_tokens_out_total"], m["pith_tokens_in_total"])
 	}
@@ -367,17 +389,20 @@ func TestAThousandClients(t *testing.T) {
 
 // TestCompressionFaultsAreCounted has the compression panic, and pass its ceiling: the original goes up and a counter tells.
 func TestCompressionFaultsAreCounted(t *testing.T) {
-	reasons := map[string]string{"a panic": "panic", "a scorer past its ceiling": "deadline"}
-	for name, c := range map[string]compressorFunc{
-		"a panic": func(context.Context, compressors.Input) (compressors.Result, error) { panic("boom") },
-		"a scorer past its ceiling": func(ctx context.Context, _ compressors.Input) (compressors.Result, error) {
+	for _, c := range []struct {
+		name, reason string
+		deadline     time.Duration
+		compressor   compressorFunc
+	}{
+		{"a panic", "panic", time.Minute, func(context.Context, compressors.Input) (compressors.Result, error) { panic("boom") }},
+		{"a scorer past its ceiling", "deadline", 50 * time.Millisecond, func(ctx context.Context, _ compressors.Input) (compressors.Result, error) {
 			<-ctx.Done()
 			return compressors.Result{}, ctx.Err()
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			up := newRecorder(t)
-			s, err := NewServer(Options{Upstream: up.URL, Compressor: c, Deadline: 50 * time.Millisecond, KeepAlive: time.Millisecond})
+			s, err := NewServer(Options{Upstream: up.URL, Compressor: c.compressor, Deadline: c.deadline, KeepAlive: time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -391,7 +416,9 @@ func TestCompressionFaultsAreCounted(t *testing.T) {
 				t.Errorf("seen: %+v", got)
 			}
 			reaches(t, s, `pith_turns_total{outcome="failed"}`, 1)
-			reaches(t, s, `pith_fail_opens_total{reason="`+reasons[name]+`"}`, 1)
+			counter := `pith_fail_opens_total{reason="` + c.reason + `"}`
+			reaches(t, s, counter, 1)
+			row(t, "the compression meets "+c.name, "200, the original went up", counter)
 			settles(t, settled)
 		})
 	}

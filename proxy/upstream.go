@@ -95,8 +95,8 @@ func parseUpstream(raw string) (*url.URL, error) {
 	return base, nil
 }
 
-// countingConn counts the bytes written, so that a failed request is sent again only if none was, and notes a read that
-// ran out of time, which fasthttp's errors do not tell.
+// countingConn counts the bytes written, so that a failed request is sent again only if none was, and notes a read or write
+// that ran out of time, which fasthttp's errors do not tell.
 type countingConn struct {
 	net.Conn
 	written  atomic.Int64
@@ -105,16 +105,21 @@ type countingConn struct {
 
 func (c *countingConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		c.timedOut.Store(true)
-	}
+	c.note(err)
 	return n, err
 }
 
 func (c *countingConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.written.Add(int64(n))
+	c.note(err)
 	return n, err
+}
+
+func (c *countingConn) note(err error) {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		c.timedOut.Store(true)
+	}
 }
 
 // written returns how many bytes were written to the wire.
@@ -205,7 +210,11 @@ func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body r
 		return x, pooled, &failure{fasthttp.StatusBadGateway, "upstream_broken", err}
 	}
 	if err := x.send(head, body); err != nil {
-		return x, pooled && written(x.conn) == before, &failure{fasthttp.StatusBadGateway, "upstream_broken", err}
+		failed := &failure{fasthttp.StatusBadGateway, "upstream_broken", err}
+		if wire(x.conn).timedOut.Load() {
+			failed = &failure{fasthttp.StatusGatewayTimeout, "upstream_timeout", err}
+		}
+		return x, pooled && written(x.conn) == before, failed
 	}
 	x.reader = u.pool.AcquireReader(x.conn)
 	x.response = fasthttp.AcquireResponse()
@@ -382,6 +391,7 @@ var errBodyCut = errors.New("the client's body broke off")
 func (up *upload) run(w *bufio.Writer) {
 	defer close(up.done)
 	defer up.x.up.pool.ReleaseWriter(w)
+	defer func() { _ = up.x.conn.SetReadDeadline(time.Now().Add(up.x.up.HeaderTimeout)) }() // for the answer, however this ends
 	buffer := make([]byte, copyBuffer)
 	chunked := up.body.length < 0
 	left := up.body.length
@@ -405,7 +415,6 @@ func (up *upload) run(w *bufio.Writer) {
 			}
 			up.sent = true
 			up.body.finished()
-			_ = up.x.conn.SetReadDeadline(time.Now().Add(up.x.up.HeaderTimeout))
 			return
 		case err != nil:
 			err = fmt.Errorf("%w: %w", errBodyCut, err)

@@ -140,7 +140,8 @@ func TestEncodedBodiesAreReadAndElseUntouched(t *testing.T) {
 	})
 }
 
-// FuzzDecodeBody checks that decoding keeps its bound, and returns what was encoded.
+// FuzzDecodeBody checks that decoding keeps its bound, returns what was encoded, once and twice over, and reads as gzip what the
+// standard library does.
 func FuzzDecodeBody(f *testing.F) {
 	for _, name := range []string{"gzip", "deflate", "br", "zstd"} {
 		f.Add(encodeAs(f, name, []byte(strings.Repeat("a body ", 100))), name)
@@ -151,12 +152,23 @@ func FuzzDecodeBody(f *testing.F) {
 		if out, err := decodeBody(body, names, limit); err == nil && len(names) > 0 && len(out) > limit {
 			t.Fatalf("%d bytes", len(out))
 		}
+		if inflater, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
+			want, err := io.ReadAll(io.LimitReader(inflater, limit+1))
+			got, failed := decodeBody(body, []string{"gzip"}, limit)
+			if good := err == nil && len(want) <= limit; good != (failed == nil) || good && !bytes.Equal(got, want) {
+				t.Fatalf("decoded %d bytes, %v; the standard library %d, %v", len(got), failed, len(want), err)
+			}
+		}
 		if len(body) > limit {
 			return
 		}
 		for _, name := range []string{"gzip", "deflate", "br", "zstd"} {
 			if out, err := decodeBody(encodeAs(t, name, body), []string{name}, limit); err != nil || !bytes.Equal(out, body) {
 				t.Fatalf("%s: %v", name, err)
+			}
+			over := []string{name, "gzip"}
+			if out, err := decodeBody(encodeAs(t, "gzip", encodeAs(t, name, body)), over, 2*limit); err != nil || !bytes.Equal(out, body) {
+				t.Fatalf("%v: %v", over, err)
 			}
 		}
 	})

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestMaterialAndQuestion(t *testing.T) {
@@ -88,17 +90,36 @@ func TestMaterialAndQuestion(t *testing.T) {
 	}
 }
 
+// FuzzMaterial divides any text by any rules: the regions are in order, apart, in whole characters and the same each time, and
+// what is read as the question is text.
 func FuzzMaterial(f *testing.F) {
-	f.Add("<document>\n" + essay(30, "mill") + "</document>\n```\nx\n```\nDocument [1](Title: (a) b\n\nQuestion: why?\nAnswer:")
-	f.Add(strings.Repeat("<a>\n", 100) + strings.Repeat("</a>\n", 100))
-	f.Fuzz(func(t *testing.T, text string) {
-		regions, _ := material(text, nil)
-		at := 0
-		for _, r := range regions {
-			if r.start < at || r.end < r.start || r.end > len(text) {
-				t.Fatalf("region [%d, %d) behind %d of %d", r.start, r.end, at, len(text))
+	f.Add("<document>\n"+essay(30, "mill")+"</document>\n```\nx\n```\nDocument [1](Title: (a) b\n\nQuestion: why?\nAnswer:", "")
+	f.Add(strings.Repeat("<a>\n", 100)+strings.Repeat("</a>\n", 100), "<a>...</a>")
+	f.Add("Paper: "+essay(10, "mill")+"End. Why is it é?", "Paper: ...End.\nPaper...\n")
+	f.Add("<|fim_prefix|>"+essay(40, "mill")+"<|fim_suffix|>x", "")
+	f.Fuzz(func(t *testing.T, text, lines string) {
+		rules, err := ParseDocumentRules(lines)
+		if err != nil || !utf8.ValidString(text) {
+			return // a body that is not UTF-8 is forwarded as it is
+		}
+		for name, divide := range map[string]func(string, []DocumentRule) ([]region, string){"message": material, "prompt": completionMaterial} {
+			regions, question := divide(text, rules)
+			at := 0
+			for _, r := range regions {
+				if r.start < at || r.end < r.start || r.end > len(text) {
+					t.Fatalf("%s: region [%d, %d) behind %d of %d", name, r.start, r.end, at, len(text))
+				}
+				if !utf8.ValidString(text[at:r.start]) || !utf8.ValidString(text[r.start:r.end]) {
+					t.Fatalf("%s: region [%d, %d) cuts a character", name, r.start, r.end)
+				}
+				at = r.end
 			}
-			at = r.end
+			if !utf8.ValidString(question) {
+				t.Fatalf("%s: the question %q cuts a character", name, question)
+			}
+			if again, asked := divide(text, rules); !slices.Equal(again, regions) || asked != question {
+				t.Fatalf("%s: divided otherwise the second time", name)
+			}
 		}
 	})
 }

@@ -6,10 +6,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/signal"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // lines collects what a command writes and lets a test wait for a line.
@@ -53,13 +57,18 @@ func (l *lines) String() string {
 // startServe runs 'pith serve' on free ports until the test ends and returns its addresses.
 func startServe(t *testing.T, environ []string, flags ...string) (listen, admin string) {
 	t.Helper()
+	return startServeLogged(t, &lines{}, environ, flags...)
+}
+
+// startServeLogged is startServe with a log to look at.
+func startServeLogged(t *testing.T, log *lines, environ []string, flags ...string) (listen, admin string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	var log lines
 	listening, admitting := log.wait(`msg=listening address=(\S+)`), log.wait(`msg="admin listening" address=(\S+)`)
 	ended := make(chan error, 1)
 	args := append([]string{"serve", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--scoring-scorer=bm25", "--compression-deadline=1m"}, flags...)
 	go func() {
-		ended <- run(ctx, args, append(environ, "PITH_CACHE_DIR=off"), streams{strings.NewReader(""), io.Discard, &log})
+		ended <- run(ctx, args, append(environ, "PITH_CACHE_DIR=off"), streams{strings.NewReader(""), io.Discard, log})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -105,4 +114,39 @@ func (s *seen) received() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.bodies...)
+}
+
+// TestAFullDiskCostsAWarning has the weights' folder take no more than part of a file, as a full disk does: pith starts and
+// serves with weights in memory, says why, and leaves no part of a file behind.
+func TestAFullDiskCostsAWarning(t *testing.T) {
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(unix.SIGXFSZ)
+	defer signal.Reset(unix.SIGXFSZ)
+	full := before
+	full.Cur = 1 << 20
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &full); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
+			t.Error(err)
+		}
+	}()
+	up, dir := startSeen(t), t.TempDir()
+	var log lines
+	warned := log.wait(`level=WARN msg="model loaded" model=encoder .*weight_file_error="(write .*)"`)
+	listen, _ := startServeLogged(t, &log, nil, "--upstream="+up.URL, "--scoring-scorer=encoder", "--cache-dir="+dir)
+	t.Log(<-warned)
+	resp, err := http.Post("http://"+listen+"/v1/chat/completions", "application/json", strings.NewReader(`{"messages":[{"role":"user","content":"Where?"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	left, err := os.ReadDir(dir)
+	if err != nil || resp.StatusCode != http.StatusOK || len(left) > 0 {
+		t.Errorf("answered %d, left %v: %v", resp.StatusCode, left, err)
+	}
 }

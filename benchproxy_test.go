@@ -57,6 +57,22 @@ func TestBenchProxyMeasuresBothWays(t *testing.T) {
 	}
 }
 
+func TestBenchProxySoaks(t *testing.T) {
+	t.Setenv(asCommand, "1")
+	var out, errs bytes.Buffer
+	if err := run(t.Context(), []string{"bench", "proxy", "--soak=1ms", "--json"}, nil, streams{stdout: &out, stderr: &errs}); err != nil {
+		t.Fatalf("%v\n%s", err, &errs)
+	}
+	var soak proxybench.Soak
+	if err := json.Unmarshal(out.Bytes(), &soak); err != nil {
+		t.Fatal(err)
+	}
+	last := soak.Samples[len(soak.Samples)-1]
+	if len(soak.Requests) != 6 || last.Requests != 6 || last.RSS < 1 || soak.Shortened != 4 { // one round
+		t.Errorf("%+v", soak)
+	}
+}
+
 func TestBenchProxySaysHowToInstallWhatIsMissing(t *testing.T) {
 	t.Setenv(asCommand, "1")
 	for command, want := range map[string]string{"no-such-litellm": "pip install 'litellm[proxy]", "false": "did not start"} {

@@ -20,19 +20,20 @@ import (
 )
 
 type evalRunCommand struct {
-	Data   []string  `required:"" placeholder:"FILE,…" help:"JSON Lines files of cases, plain or gzip."`
-	Scorer []string  `placeholder:"NAME,…" help:"Scorers: bm25, encoder, lm, a sum such as bm25+lm, default; baselines: random (the mean of five runs), head, tail, shortest, longllmlingua, longcodezip. The others are compared with the first. A name may end in the model tokens that it may spend: default@1000, default@all."`
-	Curve  bool      `help:"Also run the default scorer with 0, 1,000, 4,000 and all model tokens and print what is kept against what is spent."`
-	Rate   []float64 `required:"" placeholder:"R,…" help:"Shares of tokens to keep, above 0 and up to 1; 0 leaves it to the policy of the settings, and the report says what was reached."`
-	Task   []string  `placeholder:"NAME,…" help:"Tasks whose cases are run; all if none is named."`
-	Limit  int       `help:"Cases of each file; 0 is all."`
-	Seed   uint64    `help:"Draws the cases of --limit, the random scorer and the bootstrap; 0 takes the first cases."`
-	Via    string    `enum:",proxy" default:"" placeholder:"proxy" help:"'proxy' also sends every case through a running proxy, as a client would, and measures what the upstream receives."`
-	JSON   string    `name:"json" placeholder:"OUT" help:"Also write the report as JSON to this file; - is standard output instead of the tables."`
-	Folds  string    `placeholder:"DIR" help:"Folder of combinations that 'pith eval fit --folds' wrote: the default scorer measures each case with weights that were fitted without its repository or question."`
-	Expect string    `placeholder:"FILE" help:"Fail unless the scores are those of this file: exactly on the CPU tier that it names, within one case of a row on another."`
-	Update bool      `help:"Write the scores to the file of --expect instead."`
-	Quiet  bool      `help:"No progress on standard error."`
+	Data      []string  `required:"" placeholder:"FILE,…" help:"JSON Lines files of cases, plain or gzip."`
+	Scorer    []string  `placeholder:"NAME,…" help:"Scorers: bm25, encoder, lm, a sum such as bm25+lm, default; baselines: random (the mean of five runs), head, tail, shortest, longllmlingua, longcodezip. The others are compared with the first. A name may end in the model tokens that it may spend: default@1000, default@all."`
+	Curve     bool      `help:"Also run the default scorer with 0, 1,000, 4,000 and all model tokens and print what is kept against what is spent."`
+	Rate      []float64 `required:"" placeholder:"R,…" help:"Shares of tokens to keep, above 0 and up to 1; 0 leaves it to the policy of the settings, and the report says what was reached."`
+	Threshold []float64 `placeholder:"P,…" help:"At rate 0, measure the policy with each of these thresholds in place of its own; scoring is shared."`
+	Task      []string  `placeholder:"NAME,…" help:"Tasks whose cases are run; all if none is named."`
+	Limit     int       `help:"Cases of each file; 0 is all."`
+	Seed      uint64    `help:"Draws the cases of --limit, the random scorer and the bootstrap; 0 takes the first cases."`
+	Via       string    `enum:",proxy" default:"" placeholder:"proxy" help:"'proxy' also sends every case through a running proxy, as a client would, and measures what the upstream receives."`
+	JSON      string    `name:"json" placeholder:"OUT" help:"Also write the report as JSON to this file; - is standard output instead of the tables."`
+	Folds     string    `placeholder:"DIR" help:"Folder of combinations that 'pith eval fit --folds' wrote: the default scorer measures each case with weights that were fitted without its repository or question."`
+	Expect    string    `placeholder:"FILE" help:"Fail unless the scores are those of this file: exactly on the CPU tier that it names, within one case of a row on another."`
+	Update    bool      `help:"Write the scores to the file of --expect instead."`
+	Quiet     bool      `help:"No progress on standard error."`
 
 	Settings config.Engine `embed:"" group:"Settings"`
 }
@@ -47,7 +48,7 @@ func (c *evalRunCommand) Run(ctx context.Context, std streams) error {
 		scorers = slices.Concat(scorers, eval.CurveScorers)
 	}
 	options := eval.RunOptions{
-		Data: c.Data, Scorers: scorers, Rates: c.Rate, Tasks: c.Task, Limit: c.Limit, Seed: c.Seed,
+		Data: c.Data, Scorers: scorers, Rates: c.Rate, Thresholds: c.Threshold, Tasks: c.Task, Limit: c.Limit, Seed: c.Seed,
 		Scorer: e.evalScorer(c.Folds), Folded: c.Folds != "",
 		Compressor: func(scorer compressors.Scorer) (*compressors.Compressor, error) {
 			return e.compressorWith(scorer, 1)

@@ -211,6 +211,16 @@ func (p *Plan) arrange(docs []*document) arrangement {
 	return a
 }
 
+// WithThreshold returns the plan under another Options.Threshold, 0 to 1; both share what was segmented and scored.
+func (p *Plan) WithThreshold(threshold float64) *Plan {
+	compressor := *p.compressor
+	compressor.options.Threshold = threshold
+	out := *p
+	out.compressor = &compressor
+	out.arrangement = out.arrange(p.docs)
+	return &out
+}
+
 // Prepare segments and scores texts, so that several budgets share the work. Without a query or a Scorer, or for a query
 // that asks for whole texts, it does neither, and the plan leaves every text as it is.
 func (c *Compressor) Prepare(ctx context.Context, query string, texts []Text) (*Plan, error) {
@@ -338,7 +348,7 @@ func (p *Plan) Compress(ctx context.Context, budget Budget) (Result, error) {
 		return r, nil
 	}
 	r := Result{
-		TokensIn: p.tokensIn, TokensOut: f.total, ModelTokens: p.modelTokens,
+		TokensIn: p.tokensIn, TokensOut: f.total, ModelTokens: p.modelTokens, Probabilities: p.probabilities,
 		Texts: make([]TextResult, len(f.docs)),
 		Stages: append(slices.Clip(p.stages),
 			Stage{"select", f.selectTime}, Stage{"render", f.renderTime}, Stage{"parse", f.parseTime}),

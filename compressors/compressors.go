@@ -277,5 +277,7 @@ type Result struct {
 	Texts               []TextResult
 	TokensIn, TokensOut int
 	ModelTokens         int
-	Stages              []Stage
+	// Probabilities says that the scores of segments are the probabilities that they are needed.
+	Probabilities bool
+	Stages        []Stage
 }

@@ -13,8 +13,8 @@ type Comparison struct {
 	// Task is "all" for the cases of all tasks together.
 	Task, Scorer, Against string
 	Metric                Metric
-	// Rate is the rate asked for; a metric that knows none, MRR, has 0.
-	Rate float64
+	// Rate is the rate asked for; a metric that knows none, MRR, has 0. Threshold is that of the policy, where several are measured.
+	Rate, Threshold float64
 	// Mean is the mean difference over N cases.
 	Mean float64
 	N    int
@@ -52,10 +52,10 @@ func (r *runner) compare() []Comparison {
 			if direct, ok := strings.CutSuffix(scorer, viaProxy); ok {
 				against = direct
 			}
-			for _, rate := range r.Rates {
-				all = r.appendComparison(all, Comparison{Task: task, Scorer: scorer, Against: against, Metric: GoldShare, Rate: rate}, rate)
+			for _, l := range r.levels() {
+				all = r.appendComparison(all, Comparison{Task: task, Scorer: scorer, Against: against, Metric: GoldShare, Rate: l.rate, Threshold: l.threshold}, l)
 			}
-			all = r.appendComparison(all, Comparison{Task: task, Scorer: scorer, Against: against, Metric: MRR}, r.Rates[0])
+			all = r.appendComparison(all, Comparison{Task: task, Scorer: scorer, Against: against, Metric: MRR}, r.levels()[0])
 		}
 	}
 	p := make([]float64, len(all))
@@ -69,7 +69,7 @@ func (r *runner) compare() []Comparison {
 }
 
 // appendComparison fills in a comparison from the cells of a rate and appends it, if any case has its metric.
-func (r *runner) appendComparison(all []Comparison, c Comparison, rate float64) []Comparison {
+func (r *runner) appendComparison(all []Comparison, c Comparison, at level) []Comparison {
 	var differences []float64
 	var groups []string
 	for _, task := range r.tasks {
@@ -77,7 +77,7 @@ func (r *runner) appendComparison(all []Comparison, c Comparison, rate float64) 
 			continue
 		}
 		// Both hold the same cases in the same order.
-		cases, base := r.cells[cell{task, c.Scorer, rate}], r.cells[cell{task, c.Against, rate}]
+		cases, base := r.cells[cell{task, c.Scorer, at}], r.cells[cell{task, c.Against, at}]
 		for i, o := range cases {
 			if o.has[c.Metric] && base[i].has[c.Metric] {
 				differences = append(differences, o.values[c.Metric]-base[i].values[c.Metric])
@@ -107,6 +107,9 @@ func (c Comparison) fields() map[string]any {
 	if c.Metric != MRR {
 		fields["rate"] = c.Rate
 	}
+	if c.Threshold > 0 {
+		fields["threshold"] = c.Threshold
+	}
 	return fields
 }
 
@@ -118,7 +121,7 @@ func writeComparisons(w io.Writer, comparisons []Comparison) {
 	for _, c := range comparisons {
 		rate := "-"
 		if c.Metric != MRR {
-			rate = fmt.Sprint(c.Rate)
+			rate = level{c.Rate, c.Threshold}.String()
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%+.3f\t[%+.2f %+.2f]\t[%+.2f %+.2f]\t%.4f\t%.4f\t%.4f\t%s\n",
 			c.Task, c.Scorer, c.Against, c.Metric, rate, c.N, c.Groups.Units, c.Mean, c.Cases.Low, c.Cases.High,

@@ -19,7 +19,7 @@ import (
 	"github.com/pith-llm/pith/scoring"
 )
 
-// RunOptions says what to measure. All fields but Tasks, Limit, Seed, Proxy, LM and Progress are required.
+// RunOptions says what to measure. All fields but Thresholds, Tasks, Limit, Seed, Proxy, LM and Progress are required.
 type RunOptions struct {
 	// Data are the files of cases.
 	Data []string
@@ -27,6 +27,9 @@ type RunOptions struct {
 	Scorers []string
 	// Rates are the shares of tokens to keep, above 0 and up to 1; 0 leaves it to the compressor's policy.
 	Rates []float64
+	// Thresholds are thresholds of the compressor's policy under which each case is also compressed, at rate 0; without one
+	// rate 0 has that of the compressor.
+	Thresholds []float64
 	// Tasks are the tasks whose cases are run; none means all.
 	Tasks []string
 	// Limit is how many cases of each file, of those tasks, to run; 0 means all.
@@ -73,6 +76,17 @@ func (o RunOptions) Validate() error {
 		if slices.Contains(o.Rates[:i], r) {
 			return fmt.Errorf("rate %v is given twice", r)
 		}
+	}
+	for i, t := range o.Thresholds {
+		if !(t > 0 && t <= 1) {
+			return fmt.Errorf("threshold is %v: it must lie above 0 and up to 1", t)
+		}
+		if slices.Contains(o.Thresholds[:i], t) {
+			return fmt.Errorf("threshold %v is given twice", t)
+		}
+	}
+	if len(o.Thresholds) > 0 && (!slices.Contains(o.Rates, 0) || o.Proxy != nil) {
+		return errors.New("thresholds apply at rate 0, and not through a proxy")
 	}
 	for i, name := range o.Scorers {
 		if slices.Contains(o.Scorers[:i], name) {
@@ -134,7 +148,25 @@ func (o *observation) set(m Metric, v float64) { o.values[m], o.has[m] = v, true
 // cell is where observations are averaged.
 type cell struct {
 	task, scorer string
-	rate         float64
+	level
+}
+
+// level is how much is kept: a rate or, where that is 0, what the policy keeps, under a threshold of its own unless that is 0.
+type level struct{ rate, threshold float64 }
+
+// levels returns the levels in the order of a report.
+func (o RunOptions) levels() []level {
+	var all []level
+	for _, rate := range o.Rates {
+		if rate > 0 || len(o.Thresholds) == 0 {
+			all = append(all, level{rate: rate})
+			continue
+		}
+		for _, t := range o.Thresholds {
+			all = append(all, level{threshold: t})
+		}
+	}
+	return all
 }
 
 // Run measures. An output that Verify refuses, and any other failure of one case, ends the run with an error that names
@@ -143,7 +175,7 @@ func Run(ctx context.Context, options RunOptions) (Report, error) {
 	if err := options.Validate(); err != nil {
 		return Report{}, err
 	}
-	r := runner{RunOptions: options, cells: map[cell][]observation{}}
+	r := runner{RunOptions: options, cells: map[cell][]observation{}, reliability: reliability{}}
 	if options.Proxy != nil {
 		r.Scorers = nil
 		for _, name := range options.Scorers {
@@ -189,9 +221,10 @@ func Run(ctx context.Context, options RunOptions) (Report, error) {
 // runner is a run under way.
 type runner struct {
 	RunOptions
-	arms  [][][]preparer // [scorer][fold][run]
-	tasks []string       // in the order of the data
-	cells map[cell][]observation
+	arms        [][][]preparer // [scorer][fold][run]
+	tasks       []string       // in the order of the data
+	cells       map[cell][]observation
+	reliability reliability
 	// proxies are those that run.
 	proxies []*proxyRun
 }
@@ -259,14 +292,14 @@ func (r *runner) run(ctx context.Context, c Case, position string) error {
 		}
 		var runs [][]observation
 		for _, p := range r.arms[i][fold] {
-			observations, err := r.measure(ctx, m, p)
+			observations, err := r.measure(ctx, name, m, p)
 			if err != nil {
 				return fmt.Errorf("scorer %q: %w", name, err)
 			}
 			runs = append(runs, observations)
 		}
-		for j, rate := range r.Rates {
-			at := cell{c.Task, name, rate}
+		for j, l := range r.levels() {
+			at := cell{c.Task, name, l}
 			r.cells[at] = append(r.cells[at], meanOf(runs, j))
 		}
 	}
@@ -281,21 +314,25 @@ type measured struct {
 }
 
 // measure scores the case once and compresses it to each rate.
-func (r *runner) measure(ctx context.Context, m measured, p preparer) ([]observation, error) {
+func (r *runner) measure(ctx context.Context, name string, m measured, p preparer) ([]observation, error) {
 	start := time.Now()
 	plan, err := p.prepare(ctx, m.Case)
 	if err != nil {
 		return nil, err
 	}
 	prepared := time.Since(start)
-	rank, ranked, err := rankOf(ctx, m.Case, plan)
+	rank, ranked, err := r.rankOf(ctx, name, m.Case, plan)
 	if err != nil {
 		return nil, err
 	}
 	var observations []observation
-	for _, rate := range r.Rates {
+	for _, l := range r.levels() {
 		start := time.Now()
-		result, err := plan.Compress(ctx, compressors.Budget{Rate: rate})
+		at := plan
+		if scored, ok := plan.(*compressors.Plan); ok && l.threshold > 0 {
+			at = scored.WithThreshold(l.threshold)
+		}
+		result, err := at.Compress(ctx, compressors.Budget{Rate: l.rate})
 		if err != nil {
 			return nil, err
 		}
@@ -303,7 +340,7 @@ func (r *runner) measure(ctx context.Context, m measured, p preparer) ([]observa
 		_, sent := plan.(*proxyPlan)
 		o, err := r.observe(m, result, !sent)
 		if err != nil {
-			return nil, fmt.Errorf("rate %v, %w", rate, err)
+			return nil, fmt.Errorf("rate %v, %w", l.rate, err)
 		}
 		o.elapsed = took
 		if o.labelled && ranked {
@@ -370,15 +407,18 @@ func meanOf(runs [][]observation, i int) observation {
 	return out
 }
 
-// rankOf returns the reciprocal rank of the first gold segment. The smallest budget shows the scores of all segments,
-// where a large one may leave the texts as they are.
-func rankOf(ctx context.Context, c Case, plan plan) (rank float64, ok bool, err error) {
+// rankOf returns the reciprocal rank of the first gold segment, and notes how likely segments were said to be needed. The
+// smallest budget shows the scores of all segments, where a large one may leave the texts as they are.
+func (r *runner) rankOf(ctx context.Context, scorer string, c Case, plan plan) (rank float64, ok bool, err error) {
 	if len(c.Gold.Texts) == 0 {
 		return 0, false, nil
 	}
 	result, err := plan.Compress(ctx, compressors.Budget{Tokens: 1})
 	if err != nil {
 		return 0, false, err
+	}
+	if result.Probabilities {
+		r.reliability.note(scorer, c, result)
 	}
 	rank, ok = reciprocalRank(c, result)
 	return rank, ok, nil

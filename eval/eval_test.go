@@ -341,16 +341,19 @@ func TestRunEndsAtTheFirstFailure(t *testing.T) {
 
 func TestRunOptionsAreChecked(t *testing.T) {
 	for name, change := range map[string]func(*RunOptions){
-		"data":         func(o *RunOptions) { o.Data = nil },
-		"no scorer":    func(o *RunOptions) { o.Scorers = nil },
-		"no rate":      func(o *RunOptions) { o.Rates = nil },
-		"limit":        func(o *RunOptions) { o.Limit = -1 },
-		"CountTokens":  func(o *RunOptions) { o.CountTokens = nil },
-		"rate is -0.5": func(o *RunOptions) { o.Rates = []float64{-0.5} },
-		"rate is 1.5":  func(o *RunOptions) { o.Rates = []float64{1.5} },
-		"rate is NaN":  func(o *RunOptions) { o.Rates = []float64{math.NaN()} },
-		"rate 0.5":     func(o *RunOptions) { o.Rates = []float64{0.5, 0.5} },
-		"scorer \"a\"": func(o *RunOptions) { o.Scorers = []string{"a", "a"} },
+		"data":           func(o *RunOptions) { o.Data = nil },
+		"no scorer":      func(o *RunOptions) { o.Scorers = nil },
+		"no rate":        func(o *RunOptions) { o.Rates = nil },
+		"limit":          func(o *RunOptions) { o.Limit = -1 },
+		"CountTokens":    func(o *RunOptions) { o.CountTokens = nil },
+		"rate is -0.5":   func(o *RunOptions) { o.Rates = []float64{-0.5} },
+		"rate is 1.5":    func(o *RunOptions) { o.Rates = []float64{1.5} },
+		"rate is NaN":    func(o *RunOptions) { o.Rates = []float64{math.NaN()} },
+		"rate 0.5":       func(o *RunOptions) { o.Rates = []float64{0.5, 0.5} },
+		"threshold is 2": func(o *RunOptions) { o.Rates, o.Thresholds = []float64{0}, []float64{2} },
+		"threshold 0.5":  func(o *RunOptions) { o.Rates, o.Thresholds = []float64{0}, []float64{0.5, 0.5} },
+		"at rate 0":      func(o *RunOptions) { o.Thresholds = []float64{0.5} },
+		"scorer \"a\"":   func(o *RunOptions) { o.Scorers = []string{"a", "a"} },
 	} {
 		o := options("unused")
 		change(&o)

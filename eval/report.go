@@ -17,13 +17,15 @@ type Report struct {
 	Results []Row
 	// Comparisons has one row for each task, scorer after the first, metric and rate.
 	Comparisons []Comparison
+	// Reliability says how often segments were needed that were said to be so with a probability, for each family and all.
+	Reliability []ReliabilityBin
 }
 
 // Row is the average over the cases of a task under one scorer at one rate.
 type Row struct {
 	Task, Scorer string
-	// Rate is the rate asked for.
-	Rate float64
+	// Rate is the rate asked for, Threshold that of the policy at rate 0, where several are measured.
+	Rate, Threshold float64
 	// N counts the cases, WithoutGold those of them without labels: they count for RateReached and the time alone.
 	// Skipped counts the cases that the compressor left as they were.
 	N, WithoutGold, Skipped int
@@ -40,6 +42,16 @@ type Row struct {
 	Stages  []StageTime
 }
 
+func (r Row) level() level { return level{r.Rate, r.Threshold} }
+
+// String returns the level as tables have it: the rate, or p and the threshold.
+func (l level) String() string {
+	if l.threshold > 0 {
+		return fmt.Sprintf("p>=%g", l.threshold)
+	}
+	return fmt.Sprint(l.rate)
+}
+
 // StageTime is the mean time of a stage a case; a name "score/x" is a part of "score".
 type StageTime struct {
 	Name string
@@ -51,19 +63,20 @@ func (r *runner) report() Report {
 	var report Report
 	for _, task := range r.tasks {
 		for _, scorer := range r.Scorers {
-			for _, rate := range r.Rates {
-				if cases := r.cells[cell{task, scorer, rate}]; len(cases) > 0 {
-					report.Results = append(report.Results, newRow(task, scorer, rate, cases, r.Seed))
+			for _, l := range r.levels() {
+				if cases := r.cells[cell{task, scorer, l}]; len(cases) > 0 {
+					report.Results = append(report.Results, newRow(task, scorer, l, cases, r.Seed))
 				}
 			}
 		}
 	}
 	report.Comparisons = r.compare()
+	report.Reliability = r.reliability.bins(r.Scorers)
 	return report
 }
 
-func newRow(task, scorer string, rate float64, cases []observation, seed uint64) Row {
-	row := Row{Task: task, Scorer: scorer, Rate: rate, N: len(cases)}
+func newRow(task, scorer string, at level, cases []observation, seed uint64) Row {
+	row := Row{Task: task, Scorer: scorer, Rate: at.rate, Threshold: at.threshold, N: len(cases)}
 	var elapsed time.Duration
 	var stages []StageTime
 	tokensIn, modelTokens := 0, 0
@@ -149,6 +162,9 @@ func (r Report) MarshalJSON() ([]byte, error) {
 			"tokens_in": row.TokensIn, "model_tokens": row.ModelTokens,
 			"ms_per_case": milliseconds(row.Elapsed), "stage_ms": stages,
 		}
+		if row.Threshold > 0 {
+			fields["threshold"] = row.Threshold
+		}
 		for m := range metricCount {
 			addEstimate(fields, m, row.Metrics[m])
 			if row.Runs > 1 {
@@ -160,7 +176,11 @@ func (r Report) MarshalJSON() ([]byte, error) {
 	for _, c := range r.Comparisons {
 		comparisons = append(comparisons, c.fields())
 	}
-	return json.Marshal(map[string]any{"results": results, "comparisons": comparisons})
+	report := map[string]any{"results": results, "comparisons": comparisons}
+	if len(r.Reliability) > 0 {
+		report["reliability"] = r.Reliability
+	}
+	return json.Marshal(report)
 }
 
 func addEstimate(fields map[string]any, m Metric, e Estimate) {
@@ -192,6 +212,10 @@ func (r Report) WriteText(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	r.writeReliability(table)
+	if err := table.Flush(); err != nil {
+		return err
+	}
 	if len(r.Comparisons) > 0 {
 		fmt.Fprintf(table, "\n%s\n", comparisonLegend)
 		writeComparisons(table, r.Comparisons)
@@ -205,7 +229,7 @@ func (r Report) WriteText(w io.Writer) error {
 		for _, s := range row.Stages {
 			parts = append(parts, fmt.Sprintf("%s %.1f ms", s.Name, milliseconds(s.Mean)))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%g\t%s\n", row.Task, row.Scorer, row.Rate, strings.Join(parts, ", "))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", row.Task, row.Scorer, row.level(), strings.Join(parts, ", "))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -218,7 +242,7 @@ func (r Report) WriteText(w io.Writer) error {
 func (r Report) writeResults(w io.Writer) {
 	fmt.Fprintln(w, "task\tscorer\trate\tn\tno gold\tskipped\treached\tgold share\tany\tall\tparts\tmrr\tmodel tokens\tms/case")
 	for _, row := range r.Results {
-		fmt.Fprintf(w, "%s\t%s\t%g\t%d\t%d\t%d", row.Task, row.Scorer, row.Rate, row.N, row.WithoutGold, row.Skipped)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d", row.Task, row.Scorer, row.level(), row.N, row.WithoutGold, row.Skipped)
 		for _, m := range goldMetrics {
 			fmt.Fprintf(w, "\t%s", formatEstimate(row.Metrics[m]))
 			if m == GoldShare && row.Runs > 1 && row.Metrics[m].N > 0 {
@@ -241,7 +265,7 @@ func (r Report) writeCode(w io.Writer) {
 			fmt.Fprintln(w, "task\tscorer\trate\tn\tnew errors\ttexts with any\tundefined names")
 			headed = true
 		}
-		fmt.Fprintf(w, "%s\t%s\t%g\t%d", row.Task, row.Scorer, row.Rate, row.Metrics[NewErrors].N)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d", row.Task, row.Scorer, row.level(), row.Metrics[NewErrors].N)
 		for _, m := range []Metric{NewErrors, BrokenTexts, Undefined} {
 			fmt.Fprintf(w, "\t%s", formatEstimate(row.Metrics[m]))
 		}

@@ -199,7 +199,8 @@ func (e *engine) compressor(scorerName string) (*compressors.Compressor, error) 
 func (e *engine) compressorWith(scorer compressors.Scorer, minTokens int) (*compressors.Compressor, error) {
 	c := e.settings.Compression
 	options := compressors.Options{
-		Scorer: scorer, CountTokens: e.counter.Count, DefaultRate: c.Rate, MinTokens: minTokens, Verify: c.Verify,
+		Scorer: scorer, CountTokens: e.counter.Count, DefaultRate: c.Rate, MinTokens: minTokens,
+		Dependencies: c.Dependencies, Verify: c.Verify,
 	}
 	switch c.Policy {
 	case "balanced":

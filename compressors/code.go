@@ -67,6 +67,9 @@ func (c *cutter) unit(u unit, parent int) {
 			u.kind = KindStatement
 		}
 		c.add(c.start(u.first), c.start(u.end), u.kind, u.name, parent)
+		if last := &c.segments[len(c.segments)-1]; last.Start == c.start(u.first) {
+			last.Signature = c.signature(u)
+		}
 		return
 	}
 	first := u.first + 1
@@ -80,6 +83,21 @@ func (c *cutter) unit(u unit, parent int) {
 	header := c.add(c.start(u.first), c.start(first), KindHeader, u.name, parent)
 	c.body(first, end, partTokens, u.kind, u.name, header, 0)
 	c.close(u, header)
+}
+
+// minElided is the fewest tokens of a body and the comments before it that are worth a marker in their place.
+const minElided = 24
+
+// signature returns how u can be kept without its body, nil if it cannot or if that saves too little.
+func (c *cutter) signature(u unit) *Signature {
+	end := u.end
+	if u.closing > 0 {
+		end = u.closing
+	}
+	if !u.elidable || c.size(u.first, u.definition)+c.size(u.bodyFirst, end) < minElided {
+		return nil
+	}
+	return &Signature{Start: c.start(u.definition), BodyStart: c.start(u.bodyFirst), BodyEnd: c.start(end)}
 }
 
 // opening returns the line after the opening of a class or scope and leaves the members after it: fields and the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -30,6 +31,10 @@ type Options struct {
 	// that is kept, and Floor the least, as a share of the tokens, whatever is likely. It applies to a Scorer that gives
 	// probabilities; under another the budget is DefaultRate.
 	Threshold, Floor float64
+	// Dependencies is the share of what is kept, 0 to 0.5, that definitions may take which kept code uses and which are not kept
+	// for their own score, in place of the segments that score least: those of functions and classes by their signatures, a
+	// marker in place of the body, others whole. 0 keeps none.
+	Dependencies float64
 	// Verify has every output proved by Verify; a violation is an error.
 	Verify bool
 }
@@ -50,6 +55,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("the option Threshold is %v: it must lie from 0 to 1", o.Threshold)
 	case !(o.Floor >= 0 && o.Floor <= o.DefaultRate):
 		return fmt.Errorf("the option Floor is %v: it must lie from 0 to DefaultRate, %v", o.Floor, o.DefaultRate)
+	case !(o.Dependencies >= 0 && o.Dependencies <= 0.5):
+		return fmt.Errorf("the option Dependencies is %v: it must lie from 0 to 0.5", o.Dependencies)
 	case o.Segmenter != nil && o.MaxSegmentTokens != 0:
 		return errors.New("MaxSegmentTokens is set together with Segmenter: it is an option of the default one")
 	}
@@ -197,6 +204,8 @@ type Plan struct {
 type arrangement struct {
 	docs  []*document
 	order []ranked
+	// needs are what their code needs of each other; nil where there is none.
+	needs *dependencies
 	// likely is order with the items of likely segments first, and how many those are; nil without probabilities.
 	likely      []ranked
 	likelyItems int
@@ -204,7 +213,7 @@ type arrangement struct {
 
 // arrange puts the items of docs, which are those of the plan or made of them, into the order of choice.
 func (p *Plan) arrange(docs []*document) arrangement {
-	a := arrangement{docs: docs, order: rank(docs, p.probabilities)}
+	a := arrangement{docs: docs, order: rank(docs, p.probabilities), needs: newDependencies(docs, p.compressor.options.Dependencies)}
 	if threshold := p.compressor.options.Threshold; p.probabilities && threshold > 0 {
 		a.likely, a.likelyItems = likelyFirst(docs, a.order, threshold)
 	}
@@ -291,6 +300,13 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 		}
 		p.stages = append(p.stages, Stage{"refine", time.Since(start)})
 	}
+	if c.options.Dependencies > 0 {
+		for _, d := range p.docs {
+			if d.grammar != nil {
+				d.divideDefinitions(c.options.CountTokens)
+			}
+		}
+	}
 	p.probabilities = scores.Probabilities
 	p.arrangement = p.arrange(p.docs)
 	p.modelTokens = scores.ModelTokens
@@ -300,10 +316,11 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 // document segments one text.
 func (c *Compressor) document(text Text) (*document, error) {
 	lang := languageOf(text)
-	d := &document{source: newSource(text.Content), comment: lang.comment, kind: lang.kind, family: lang.family()}
+	d := &document{name: text.Name, source: newSource(text.Content), comment: lang.comment, kind: lang.kind, family: lang.family()}
 	var err error
 	if s, ok := c.segmenter.(*SyntaxSegmenter); ok {
 		d.grammar = lang.grammar
+		d.sourceErrors = sync.OnceValues(func() (int, bool) { return syntaxErrors(d.grammar, text.Content) })
 		d.segments, d.tokens, err = s.counted(d.source, lang)
 		return d, err
 	}

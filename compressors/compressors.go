@@ -94,6 +94,18 @@ type Segment struct {
 	// Parent is the index of the segment of the same text that holds the enclosing header (a class's opening, a long
 	// function's signature, a section's heading), always less than the segment's own index; -1 without one. Whoever keeps a segment keeps its parents.
 	Parent int
+	// Signature says how a definition can be kept without its body; nil where it cannot. Of a Segmenter other than
+	// SyntaxSegmenter it is not read.
+	Signature *Signature
+	Symbols
+}
+
+// Signature is the part of a definition that says how it is used. All offsets are the starts of lines.
+type Signature struct {
+	// Start is where the definition begins behind the comments before it. Lines [BodyStart, BodyEnd) are its body, and what
+	// follows them closes it.
+	Start, BodyStart, BodyEnd int
+	// Symbols are those outside the body.
 	Symbols
 }
 
@@ -248,7 +260,9 @@ type SegmentResult struct {
 	// Kept says that it is in the output, wholly or in part, KeptTokens how many of its tokens are.
 	Kept       bool
 	KeptTokens int
-	Score      Score
+	// SignatureOnly says that nothing of it is kept but its Signature.
+	SignatureOnly bool
+	Score         Score
 }
 
 // Part is one piece of an output: a source range [Start, End) kept verbatim, or, if Marker is not empty, the marker that

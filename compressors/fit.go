@@ -33,11 +33,12 @@ func (r *rendering) result(d *document) TextResult {
 		// An item is a part of a segment, or one or several whole ones.
 		for j := at; j < len(d.segments) && d.segments[j].Start < item.End; j++ {
 			s := &t.Segments[j]
+			s.SignatureOnly = item.auxiliary && (!s.Kept || s.SignatureOnly)
 			s.Kept = true
 			if item.Start <= s.Start && s.End <= item.End {
 				s.KeptTokens += d.tokens[j]
 			} else {
-				s.KeptTokens += d.itemTokens[i]
+				s.KeptTokens += item.tokens
 			}
 		}
 	}
@@ -48,7 +49,8 @@ func (r *rendering) result(d *document) TextResult {
 type fitter struct {
 	docs   []*document
 	order  []ranked
-	free   int // items of order that may fill the budget; those after them only up to floor
+	needs  *dependencies // nil to pay no heed to them
+	free   int           // items of order that may fill the budget; those after them only up to floor
 	budget int
 	floor  int
 	count  func(string) int
@@ -73,7 +75,7 @@ func (f *fitter) fit(ctx context.Context) error {
 			return err
 		}
 		start := time.Now()
-		s := choose(f.docs, f.order, f.free, limit, min(limit, f.floor), markers)
+		s := choose(f.docs, f.order, f.needs, f.free, limit, min(limit, f.floor), markers)
 		f.selectTime += time.Since(start)
 
 		start = time.Now()

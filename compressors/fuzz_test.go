@@ -151,7 +151,7 @@ func FuzzCompress(f *testing.F) {
 		"", "go", "python", "typescript", "tsx", "markdown", "text", "json", "java", "rust", "cpp", "c", "csharp", "kotlin", "scala",
 		"swift", "ruby", "php", "bash", "css", "toml", "log", "grep", "diff", "test", "html", "csv", "yaml",
 	}
-	compressor, err := compressors.New(compressors.Options{Scorer: byHash, CountTokens: countTokens, MinTokens: 1, MinSaving: 1})
+	compressor, err := compressors.New(compressors.Options{Scorer: byHash, CountTokens: countTokens, MinTokens: 1, MinSaving: 1, Dependencies: 0.2})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -55,7 +55,14 @@ func Undefined(texts []TextResult) []string {
 	kept, gone := map[string]bool{}, map[string]bool{}
 	for _, text := range texts {
 		for _, s := range text.Segments {
-			for _, name := range s.Defines {
+			defines := s.Defines
+			if s.SignatureOnly {
+				for _, name := range s.Defines {
+					gone[name] = true
+				}
+				defines = s.Signature.Defines
+			}
+			for _, name := range defines {
 				if s.Kept {
 					kept[name] = true
 				} else {
@@ -77,10 +84,17 @@ func Undefined(texts []TextResult) []string {
 			if !s.Kept {
 				continue
 			}
-			for _, name := range s.Uses {
+			uses := s.Uses
+			if s.SignatureOnly {
+				uses = s.Signature.Uses
+			}
+			for _, name := range uses {
 				if gone[name] && !kept[name] {
 					add(name)
 				}
+			}
+			if s.SignatureOnly {
+				continue
 			}
 			for _, name := range s.LocalUses {
 				if !boundInKept(text.Segments, i, name) {

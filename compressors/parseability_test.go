@@ -108,7 +108,7 @@ func TestCompressedCodeParses(t *testing.T) {
 		if n, parsed := compressors.SyntaxErrors(text); !parsed || n > 0 {
 			t.Fatalf("%s has %d errors, parsed %v", name, n, parsed)
 		}
-		compressor := mustNew(t, compressors.Options{Scorer: byHash, MinTokens: 1})
+		compressor := mustNew(t, compressors.Options{Scorer: byHash, MinTokens: 1, Dependencies: 0.3})
 		for budget := 60; budget < 2400; budget += 130 {
 			r, err := compressor.Compress(t.Context(), compressors.Input{
 				Query: "q", Texts: []compressors.Text{text}, Budget: compressors.Budget{Tokens: budget},

@@ -65,10 +65,9 @@ func (d *document) sentenceStarts(s Segment) []int {
 
 // whole makes each segment of d one item of the selection.
 func (d *document) whole() {
-	d.items, d.itemTokens, d.itemOf = d.segments, d.tokens, make([]int, len(d.segments))
-	d.values = make([]float64, len(d.segments))
-	for i := range d.segments {
-		d.itemOf[i], d.values[i] = i, d.scores[i].Value
+	d.items = make([]item, len(d.segments))
+	for i, s := range d.segments {
+		d.items[i] = item{Segment: s, tokens: d.tokens[i], load: d.tokens[i], of: i, value: d.scores[i].Value}
 	}
 }
 
@@ -126,7 +125,7 @@ func (c *Compressor) refine(ctx context.Context, query string, docs []*document,
 // divide makes the items of d out of the pieces that it begins with, first being the candidate of its first segment. It
 // returns the pieces of other documents.
 func (d *document) divide(first int, pieces []Piece, needs []float64) ([]Piece, []float64) {
-	d.items, d.itemTokens, d.itemOf, d.values = nil, nil, nil, nil
+	d.items = nil
 	itemOf := make([]int, len(d.segments)) // the first item of each segment
 	for i, s := range d.segments {
 		itemOf[i] = len(d.items)
@@ -140,26 +139,19 @@ func (d *document) divide(first int, pieces []Piece, needs []float64) ([]Piece, 
 			n++
 		}
 		if n == 0 {
-			d.addItem(s, d.tokens[i], i, d.scores[i].Value)
+			d.items = append(d.items, item{Segment: s, tokens: d.tokens[i], load: d.tokens[i], of: i, value: d.scores[i].Value})
 			continue
 		}
 		for j, p := range pieces[:n] {
-			item := s
-			item.Start, item.End = p.Start, p.Start+len(p.Text)
+			piece := s
+			piece.Start, piece.End = p.Start, p.Start+len(p.Text)
 			share := 1 / float64(n)
 			if total > 0 {
 				share = needs[j] / total
 			}
-			d.addItem(item, p.Tokens, i, d.scores[i].Value*share)
+			d.items = append(d.items, item{Segment: piece, tokens: p.Tokens, load: p.Tokens, of: i, value: d.scores[i].Value * share})
 		}
 		pieces, needs = pieces[n:], needs[n:]
 	}
 	return pieces, needs
-}
-
-func (d *document) addItem(item Segment, tokens, segment int, value float64) {
-	d.items = append(d.items, item)
-	d.itemTokens = append(d.itemTokens, tokens)
-	d.itemOf = append(d.itemOf, segment)
-	d.values = append(d.values, value)
 }

@@ -22,6 +22,7 @@ func TestRandomTexts(t *testing.T) {
 	}
 	for _, c := range []*compressors.Compressor{
 		mustNew(t, compressors.Options{MinTokens: 1, MinSaving: 1}),
+		mustNew(t, compressors.Options{MinTokens: 1, MinSaving: 1, Dependencies: 0.5}),
 		mustNew(t, compressors.Options{MinTokens: 1, MinSaving: 1, Segmenter: fine}),
 	} {
 		random := rand.New(rand.NewPCG(1, 2))

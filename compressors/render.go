@@ -62,9 +62,9 @@ func lineMarker(src *source, comment string, first, end int) string {
 	return indent + ellipsis + strconv.Itoa(end-first) + linesText + terminator(src.line(end-1))
 }
 
-// render returns the output for the segments that are kept, and its parts, which tile src. A text of which nothing is
+// render returns the output for the items that are kept, and its parts, which tile src. A text of which nothing is
 // kept becomes one marker, or an empty output if drop is set.
-func render(src *source, comment string, segments []Segment, kept bitset, drop bool) (string, []Part) {
+func render(src *source, comment string, items []item, kept bitset, drop bool) (string, []Part) {
 	if drop && src.text != "" {
 		return "", []Part{{Start: 0, End: len(src.text), Dropped: true}}
 	}
@@ -77,12 +77,12 @@ func render(src *source, comment string, segments []Segment, kept bitset, drop b
 		parts = append(parts, p)
 	}
 	var gap []Part
-	for i := 0; i < len(segments); {
+	for i := 0; i < len(items); {
 		j := i + 1
-		for j < len(segments) && kept.has(j) == kept.has(i) {
+		for j < len(items) && kept.has(j) == kept.has(i) {
 			j++
 		}
-		start, end := segments[i].Start, segments[j-1].End
+		start, end := items[i].Start, items[j-1].End
 		if kept.has(i) {
 			add(Part{Start: start, End: end})
 		} else {

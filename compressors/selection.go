@@ -10,19 +10,34 @@ import (
 // document is one text of a plan, segmented and scored. Its items are what is chosen from: segments, or pieces of them.
 type document struct {
 	*source
-	kind     TextKind
-	comment  string
-	family   Family
-	grammar  *grammar // nil without one
-	segments []Segment
-	tokens   []int // of each segment
-	scores   []Score
-	tokensIn int
+	name    string
+	kind    TextKind
+	comment string
+	family  Family
+	grammar *grammar // nil without one
+	// sourceErrors returns syntaxErrors of the source, which is parsed once for all selections; set where there is a grammar.
+	sourceErrors func() (count int, parsed bool)
+	segments     []Segment
+	tokens       []int // of each segment
+	scores       []Score
+	tokensIn     int
 
-	items      []Segment // as segments, with parents among the items
-	itemTokens []int
-	itemOf     []int     // the segment of each item; of several, the best
-	values     []float64 // of each item
+	items []item // they tile the text as the segments do
+}
+
+// item is what is kept or not: a segment, a part of one, or several that belong together.
+type item struct {
+	Segment // its Parent is an item
+	tokens  int
+	// of is the segment that it is of; of several, the best.
+	of    int
+	value float64
+	// load is the tokens of what is kept for value: the item and, of a definition, what stands around its body.
+	load int
+	// auxiliary is set for what is around a body: it has no value of its own and is not chosen by value.
+	auxiliary bool
+	// led says that the item before the parent is the comment of the same definition, which is kept with this, its body.
+	led bool
 }
 
 // ranked is one item of a turn in the order of choice.
@@ -45,9 +60,13 @@ func gapTokens(f Family) int {
 func rank(docs []*document, probabilities bool) []ranked {
 	var order []ranked
 	for t, d := range docs {
-		for i, value := range d.values {
+		for i, item := range d.items {
+			if item.auxiliary {
+				continue
+			}
+			value := item.value
 			if probabilities {
-				value /= float64(d.itemTokens[i] + gapTokens(d.family))
+				value /= float64(item.load + gapTokens(d.family))
 			}
 			order = append(order, ranked{t, i, value})
 		}
@@ -61,7 +80,7 @@ func rank(docs []*document, probabilities bool) []ranked {
 func likelyFirst(docs []*document, order []ranked, threshold float64) ([]ranked, int) {
 	isLikely := func(r ranked) bool {
 		d := docs[r.text]
-		return d.scores[d.itemOf[r.item]].Value >= threshold
+		return d.scores[d.items[r.item].of].Value >= threshold
 	}
 	likely := make([]ranked, 0, len(order))
 	for _, r := range order {
@@ -81,61 +100,86 @@ func likelyFirst(docs []*document, order []ranked, threshold float64) ([]ranked,
 // selection is a choice of items with its estimated cost: the sum of the kept items' tokens and of the markers'.
 // The cost of the rendered text differs by what a tokenizer merges across their edges.
 type selection struct {
-	docs    []*document
-	kept    []bitset
-	markers *markerCosts
-	cost    int
+	docs     []*document
+	kept     []bitset
+	closings []map[int][]int // of each text: see document.closings
+	markers  *markerCosts
+	cost     int
+	with     []int // scratch
 }
 
 // choose keeps items in the given order as long as the cost stays within limit; one that does not fit is passed over. An
 // item comes with its parents and with what closes them. Last, gaps whose marker costs as much as their text are filled.
-func choose(docs []*document, order []ranked, free, limit, floor int, markers *markerCosts) *selection {
-	s := &selection{docs: docs, kept: make([]bitset, len(docs)), markers: markers}
-	closings := make([]map[int][]int, len(docs))
+func choose(docs []*document, order []ranked, needs *dependencies, free, limit, floor int, markers *markerCosts) *selection {
+	s := &selection{docs: docs, kept: make([]bitset, len(docs)), closings: make([]map[int][]int, len(docs)), markers: markers}
 	for t, d := range docs {
-		closings[t] = d.closings()
+		s.closings[t] = d.closings()
 		s.kept[t] = newBitset(len(d.items))
 		s.cost += s.gapCost(t, -1, len(d.items))
 	}
-	var with []int
+	if needs == nil {
+		s.take(order, free, limit, floor)
+	} else {
+		most := limit - int(needs.share*float64(limit))
+		s.take(order, free, most, min(floor, most))
+		s.support(order, needs, min(limit, s.cost+int(needs.share/(1-needs.share)*float64(s.cost))))
+		s.take(order, free, limit, floor)
+	}
+	s.fill()
+	return s
+}
+
+// take keeps the items of order, the first free of them within limit and the others within floor.
+func (s *selection) take(order []ranked, free, limit, floor int) {
 	for place, r := range order {
 		if place == free {
 			limit = floor
 		}
-		d, kept := docs[r.text], s.kept[r.text]
-		if kept.has(r.item) || len(closings[r.text][r.item]) == 0 && d.bare(r.item) {
+		if s.kept[r.text].has(r.item) || len(s.closings[r.text][r.item]) == 0 && s.docs[r.text].bare(r.item) {
 			continue
 		}
-		with = with[:0]
-		text := 0
-		for i := r.item; i >= 0 && !kept.has(i); i = d.items[i].Parent {
-			with = append(with, i)
-			text += d.itemTokens[i]
-		}
-		for _, i := range with {
-			for _, closing := range closings[r.text][i] {
-				if !kept.has(closing) && closing != r.item {
-					with = append(with, closing)
-					text += d.itemTokens[closing]
-				}
+		s.keep(r.text, r.item, limit)
+	}
+}
+
+// keep keeps an item with its parents, with what closes them and, of a body, with its comment. It changes nothing and
+// returns false if the cost would pass limit.
+func (s *selection) keep(text, item, limit int) bool {
+	d, kept := s.docs[text], s.kept[text]
+	with := s.with[:0]
+	tokens := 0
+	for i := item; i >= 0 && !kept.has(i); i = d.items[i].Parent {
+		with = append(with, i)
+		tokens += d.items[i].tokens
+	}
+	if d.items[item].led {
+		with = append(with, d.items[item].Parent-1)
+		tokens += d.items[d.items[item].Parent-1].tokens
+	}
+	for _, i := range with {
+		for _, closing := range s.closings[text][i] {
+			if !kept.has(closing) && closing != item {
+				with = append(with, closing)
+				tokens += d.items[closing].tokens
 			}
-		}
-		if s.cost+text-maxMarker > limit {
-			continue
-		}
-		before := s.cost
-		for _, i := range with {
-			s.add(r.text, i)
-		}
-		if s.cost > limit {
-			for _, i := range with {
-				kept.clear(i)
-			}
-			s.cost = before
 		}
 	}
-	s.fill()
-	return s
+	s.with = with
+	if s.cost+tokens-maxMarker > limit {
+		return false
+	}
+	before := s.cost
+	for _, i := range with {
+		s.add(text, i)
+	}
+	if s.cost <= limit {
+		return true
+	}
+	for _, i := range with {
+		kept.clear(i)
+	}
+	s.cost = before
+	return false
 }
 
 // bare reports whether an item opens a block that only the items in it make complete: in Python, what ends in a colon. It
@@ -169,7 +213,7 @@ func (s *selection) add(text, segment int) {
 	previous, next := kept.previous(segment), kept.next(segment, len(s.docs[text].items))
 	s.cost -= s.gapCost(text, previous, next)
 	kept.set(segment)
-	s.cost += s.docs[text].itemTokens[segment] + s.gapCost(text, previous, segment) + s.gapCost(text, segment, next)
+	s.cost += s.docs[text].items[segment].tokens + s.gapCost(text, previous, segment) + s.gapCost(text, segment, next)
 }
 
 // gapCost returns the tokens of the markers for the segments between previous and next.
@@ -189,7 +233,7 @@ func (s *selection) fill() {
 			next := s.kept[t].next(previous, n)
 			text, orphan := 0, false
 			for i := previous + 1; i < next; i++ {
-				text += d.itemTokens[i]
+				text += d.items[i].tokens
 				if p := d.items[i].Parent; p >= 0 && p <= previous && !s.kept[t].has(p) {
 					orphan = true
 				}

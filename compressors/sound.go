@@ -17,7 +17,7 @@ func (f *fitter) fitSound(ctx context.Context, p *Plan, byLikelihood bool) error
 	a := p.arrangement
 	joined := make([]int, len(a.docs)) // how often the items of each text were joined
 	for round := 0; ; round++ {
-		f.docs, f.order, f.free = a.docs, a.order, len(a.order)
+		f.docs, f.order, f.needs, f.free = a.docs, a.order, a.needs, len(a.order)
 		if byLikelihood {
 			f.order, f.free = a.likely, a.likelyItems
 		}
@@ -65,7 +65,7 @@ func (f *fitter) torn() []int {
 		if !parsed || after == 0 {
 			continue
 		}
-		if before, parsed := syntaxErrors(d.grammar, d.text); parsed && after > before {
+		if before, parsed := d.sourceErrors(); parsed && after > before {
 			torn = append(torn, i)
 		}
 	}
@@ -87,8 +87,10 @@ func (d *document) inDefinition(first, i int) bool {
 	return d.items[i].Name == d.items[first].Name && d.items[i].Parent >= d.items[first].Parent
 }
 
-// inRoot reports whether item i stands under item first, which stands under none.
-func (d *document) inRoot(first, i int) bool { return d.items[i].Parent >= first }
+// inRoot reports whether item i stands under item first, which stands under none, or is led by it.
+func (d *document) inRoot(first, i int) bool {
+	return d.items[i].Parent >= first || i == first+1 && d.items[first].auxiliary && d.items[first].Kind == KindText
+}
 
 // tornRuns returns the first and the end of each run of items that belong together of which some are kept and some are not.
 func (d *document) tornRuns(kept bitset, belongs func(first, i int) bool) []int {
@@ -113,35 +115,43 @@ func (d *document) tornRuns(kept bitset, belongs func(first, i int) bool) []int 
 // values are probabilities, else as much as the best.
 func (d *document) join(runs []int, probabilities bool) *document {
 	out := *d
-	out.items, out.itemTokens, out.itemOf, out.values = nil, nil, nil, nil
+	out.items = nil
 	at := make([]int, len(d.items)) // the new item of each
 	for i := 0; i < len(d.items); {
 		end := i + 1
 		if len(runs) > 0 && runs[0] == i {
 			end, runs = runs[1], runs[2:]
 		}
-		item, tokens, of, value := d.items[i], d.itemTokens[i], d.itemOf[i], d.values[i]
+		item := d.items[i]
 		if item.Parent >= 0 {
 			item.Parent = at[item.Parent]
 		}
 		at[i] = len(out.items)
 		for k := i + 1; k < end; k++ {
 			at[k] = len(out.items)
-			item.End = d.items[k].End
-			tokens += d.itemTokens[k]
-			if probabilities {
-				value += d.values[k]
-			} else {
-				value = max(value, d.values[k])
+			part := d.items[k]
+			item.End = part.End
+			item.tokens += part.tokens
+			switch {
+			case part.auxiliary:
+			case item.auxiliary:
+				item.value, item.auxiliary = part.value, false
+			case probabilities:
+				item.value += part.value
+			default:
+				item.value = max(item.value, part.value)
 			}
-			if d.scores[d.itemOf[k]].Value > d.scores[of].Value {
-				of = d.itemOf[k]
+			if d.scores[part.of].Value > d.scores[item.of].Value {
+				item.of = part.of
 			}
+		}
+		if end > i+1 {
+			item.load, item.led = item.tokens, false
 		}
 		if end > i+1 && item.Kind == KindHeader {
 			item.Kind = KindLines
 		}
-		out.addItem(item, tokens, of, value)
+		out.items = append(out.items, item)
 		i = end
 	}
 	return &out

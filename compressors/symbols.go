@@ -200,6 +200,9 @@ func (t *symbolTable) assign(segments []Segment, text string) {
 			switch name := text[names[n].start:names[n].end]; names[n].what {
 			case captureDefine:
 				appendOnce(&s.Defines, defines, name)
+				if s.Signature != nil && s.Signature.holds(names[n].start) && !slices.Contains(s.Signature.Defines, name) {
+					s.Signature.Defines = append(s.Signature.Defines, name)
+				}
 			case captureLocal:
 				appendOnce(&s.Locals, here, name)
 				locals[name] = true
@@ -229,10 +232,16 @@ func (t *symbolTable) assign(segments []Segment, text string) {
 				appendOnce(&s.LocalUses, seenLocals, name)
 			case o.what == captureUse || o.what == captureMember:
 				appendOnce(&s.Uses, seen, name)
+				if s.Signature != nil && s.Signature.holds(o.start) && !slices.Contains(s.Signature.Uses, name) {
+					s.Signature.Uses = append(s.Signature.Uses, name)
+				}
 			}
 		}
 	}
 }
+
+// holds reports whether an offset of the segment lies outside the body.
+func (s *Signature) holds(offset int) bool { return offset < s.BodyStart || offset >= s.BodyEnd }
 
 func appendOnce(list *[]string, seen map[string]bool, name string) {
 	if !seen[name] {

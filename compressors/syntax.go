@@ -34,6 +34,8 @@ type unit struct {
 	name       string
 	bodyFirst  int    // first line of the body, 0 without one
 	closing    int    // the line that closes the body, 0 without one of its own
+	definition int    // the first line behind the comments that lead it
+	elidable   bool   // what is left without the lines of the body follows the grammar
 	members    []unit // of a class or scope
 	scope      bool   // members stand as if outside
 	method     bool   // a function in a class
@@ -265,11 +267,13 @@ func (w *walker) join(units []unit, u unit) []unit {
 	switch {
 	case last.leads && u.first <= last.end:
 		u.first = last.first
-		u.end = max(u.end, last.end)
+		if u.end < last.end {
+			u.end, u.elidable = last.end, false
+		}
 		*last = u
 	case u.first < last.end:
 		if u.end > last.end {
-			last.end, last.closing = u.end, 0
+			last.end, last.closing, last.elidable = u.end, 0, false
 		}
 	default:
 		return append(units, u)
@@ -284,6 +288,7 @@ func (w *walker) unit(node *sitter.Node, owner *unit, depth int) unit {
 		definition, r = w.grammar.definition(node, w.src.text)
 	}
 	u := unit{first: int(node.StartPoint().Row), end: endLine(node), kind: KindStatement}
+	u.definition = u.first
 	switch r {
 	case roleImport:
 		u.kind = KindImport
@@ -322,6 +327,7 @@ func (w *walker) unit(node *sitter.Node, owner *unit, depth int) unit {
 	if last := u.end - 1; last >= u.bodyFirst && last > u.first && closes(w.src.content(last)) {
 		u.closing = last
 	}
+	u.elidable = !u.scope && w.elidable(b, u)
 	if (r == roleClass || r == roleScope) && depth < maxClassDepth {
 		for _, m := range w.units(b, &u, depth+1) {
 			// A member that shares a line with the class's own first or last line cannot be cut off.
@@ -334,6 +340,20 @@ func (w *walker) unit(node *sitter.Node, owner *unit, depth int) unit {
 		}
 	}
 	return u
+}
+
+// elidable reports whether the lines of the body b of u are nothing but its body: they follow an opening bracket or stand
+// alone, and what closes them has a line of its own. Python's need nothing that closes them.
+func (w *walker) elidable(b *sitter.Node, u unit) bool {
+	if u.bodyFirst <= u.first || u.bodyFirst >= u.end || u.closing == 0 && w.grammar != pythonGrammar {
+		return false
+	}
+	row, at := int(b.StartPoint().Row), int(b.StartByte())
+	if strings.HasPrefix(w.src.text[at:], "{") {
+		rest := strings.TrimSpace(w.src.text[at+1 : w.src.contentEnd(row)])
+		return rest == "" || strings.HasPrefix(rest, "//")
+	}
+	return strings.TrimSpace(w.src.text[w.src.start(row):at]) == ""
 }
 
 // closes reports whether a line holds nothing but what closes a body: a bracket or a word for it, and a comment.

@@ -34,15 +34,16 @@ type Edge struct {
 
 // Compression holds the settings of what is compressed and how far.
 type Compression struct {
-	Policy    string        `default:"balanced" enum:"balanced,threshold,rate" help:"How much is kept where the request names neither budget nor rate: what is likely to be needed, but at least the floor and at most the rate (balanced); all that is likely to be needed (threshold); the rate."`
-	Rate      float64       `default:"0.4" help:"Share of a turn's tokens to keep, above 0 and up to 1; the most of it under the policy balanced."`
-	Threshold float64       `default:"0.02" help:"How likely a segment must be needed to be kept under the policies balanced and threshold, 0 to 1."`
-	Floor     float64       `default:"0.1" help:"Share of a turn's tokens that the policy balanced keeps whatever is likely."`
-	MinTokens int           `default:"400" help:"Texts with fewer tokens are left alone."`
-	Tokenizer string        `default:"o200k_base" enum:"o200k_base,cl100k_base,approximate" help:"Vocabulary of the upstream model, by which tokens are counted. approximate is for models whose vendor publishes none: o200k_base, wrong by up to 5 %, within which nothing is replaced."`
-	FileReads bool          `help:"Also compress what file-reading tools returned, although an edit may quote it."`
-	Verify    bool          `help:"Prove of every output that nothing in it was invented; a violation forwards the original. For debugging: it costs time."`
-	Deadline  time.Duration `default:"2s" help:"Longest compression of one request; past it the original is forwarded. 0 uses no model: scoring is bm25's."`
+	Policy       string        `default:"balanced" enum:"balanced,threshold,rate" help:"How much is kept where the request names neither budget nor rate: what is likely to be needed, but at least the floor and at most the rate (balanced); all that is likely to be needed (threshold); the rate."`
+	Rate         float64       `default:"0.4" help:"Share of a turn's tokens to keep, above 0 and up to 1; the most of it under the policy balanced."`
+	Threshold    float64       `default:"0.02" help:"How likely a segment must be needed to be kept under the policies balanced and threshold, 0 to 1."`
+	Floor        float64       `default:"0.1" help:"Share of a turn's tokens that the policy balanced keeps whatever is likely."`
+	Dependencies float64       `default:"0.1" help:"Share of what is kept that definitions may take which kept code uses, by their signatures, 0 to 0.5; 0 pays no heed to what code needs."`
+	MinTokens    int           `default:"400" help:"Texts with fewer tokens are left alone."`
+	Tokenizer    string        `default:"o200k_base" enum:"o200k_base,cl100k_base,approximate" help:"Vocabulary of the upstream model, by which tokens are counted. approximate is for models whose vendor publishes none: o200k_base, wrong by up to 5 %, within which nothing is replaced."`
+	FileReads    bool          `help:"Also compress what file-reading tools returned, although an edit may quote it."`
+	Verify       bool          `help:"Prove of every output that nothing in it was invented; a violation forwards the original. For debugging: it costs time."`
+	Deadline     time.Duration `default:"2s" help:"Longest compression of one request; past it the original is forwarded. 0 uses no model: scoring is bm25's."`
 }
 
 // Scoring holds the settings of relevance.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,7 +13,7 @@ import (
 )
 
 type compressCommand struct {
-	Query   string   `short:"q" help:"What the texts are to answer; in JSON Lines the default for lines without one."`
+	Query   string   `short:"q" help:"What the texts are to answer; without it only what repeats is left out, unless a budget or rate asks for more; in JSON Lines the default for lines without one."`
 	Budget  int      `help:"Most tokens to keep of all texts together."`
 	Rate    float64  `help:"Share of tokens to keep, above 0 and up to 1; the setting compression.rate if neither is given."`
 	JSONL   bool     `name:"jsonl" help:"Each input line is a JSON object {\"id\",\"query\",\"budget\",\"rate\",\"texts\":[{\"name\",\"language\",\"content\"}]}, or one with LLMLingua's names {\"context\",\"instruction\",\"question\",\"rate\",\"target_token\"}; each output line is its result (see the README)."`
@@ -56,9 +55,6 @@ func (c *compressCommand) Run(ctx context.Context, std streams) error {
 		}
 		input.Texts = append(input.Texts, compressors.Text{Name: file, Content: string(content)})
 		names = append(names, jsonText{Name: file})
-	}
-	if c.Query == "" {
-		return errors.New("no query: say with --query what the texts are to answer")
 	}
 	result, err := compressVerified(ctx, compressor, input)
 	if err != nil {

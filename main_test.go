@@ -97,7 +97,6 @@ func TestErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 		want  []string
 	}{
 		"batch without a query": {stdin: "{\"texts\":[]}\n", args: []string{"compress", "--jsonl", "--quiet"}, want: []string{"-:1", "--query"}},
-		"no query":              {args: []string{"compress", "main.go"}, want: []string{"--query"}},
 		"unknown flag":          {args: []string{"serve", "--lissten", "x"}, want: []string{"--lissten"}},
 		"no upstream":           {args: []string{"serve"}, want: []string{"--upstream"}},
 		"unknown key":           {args: []string{"serve", "--config", settings}, want: []string{"pith.yaml:2", "scorrer"}},
@@ -273,5 +272,33 @@ func TestEvalAccuracyOfInt8(t *testing.T) {
 	}
 	if _, _, err := pith(t, "", "eval", "flips", "--data", data, "--tiers", kernels.Best().String(), "--quiet"); err == nil {
 		t.Error("one tier was compared with itself")
+	}
+}
+
+// Without a query what repeats is left out, and the report says that there was none.
+func TestCompressWithoutQuery(t *testing.T) {
+	once, err := os.ReadFile("compress.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	var files []string
+	for _, name := range []string{"a.go", "b.go"} {
+		files = append(files, filepath.Join(folder, name))
+		if err := os.WriteFile(files[len(files)-1], once, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, flag := range []string{"--explain", "--scoring-scorer=bm25"} {
+		stdout, stderr, err := pith(t, "", append([]string{"compress", "--scoring-scorer=bm25", flag}, files...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(stdout, string(once)) || len(stdout) > len(once)*7/4 {
+			t.Errorf("%d bytes of twice %d are kept, want the first copy and less than both", len(stdout), len(once))
+		}
+		if !strings.Contains(stderr, "no query was found") {
+			t.Errorf("the report says %q", stderr)
+		}
 	}
 }

@@ -71,6 +71,7 @@ func percent(part, whole int) string {
 func printCompression(w io.Writer, input compressors.Input, result compressors.Result) {
 	fmt.Fprintf(w, "tokens in %d, out %d, saved %d (%s)\n", result.TokensIn, result.TokensOut,
 		result.TokensIn-result.TokensOut, percent(result.TokensIn-result.TokensOut, result.TokensIn))
+	noteNoQuery(w, input)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "kept segment\ttokens\tscore\tterms")
 	dropped, droppedTokens := 0, 0
@@ -102,6 +103,13 @@ func printCompression(w io.Writer, input compressors.Input, result compressors.R
 	fmt.Fprintf(w, "stages: %s\n", formatStages(result.Stages))
 }
 
+// noteNoQuery says why scores know of no question.
+func noteNoQuery(w io.Writer, input compressors.Input) {
+	if input.Query == "" {
+		fmt.Fprintln(w, "no query was found: what repeats goes first, and without a budget nothing else goes (--query says what the texts are to answer)")
+	}
+}
+
 // printExplanation prints every segment in the order of the source with what became of it and what each term contributed
 // to its score, one column a term.
 func printExplanation(w io.Writer, input compressors.Input, result compressors.Result) error {
@@ -115,6 +123,7 @@ func printExplanation(w io.Writer, input compressors.Input, result compressors.R
 			}
 		}
 	}
+	noteNoQuery(w, input)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(table, "kept\tsegment\tkind\ttokens\tscore")
 	for _, name := range names {

@@ -105,8 +105,10 @@ func New(options Options) (*Compressor, error) {
 // that does not fit is passed over for those after it.
 //
 // A text of which nothing is kept becomes one marker. Where the budget does not even hold the markers, the last texts
-// become empty outputs. An Input as a whole stays as it is, whatever the budget, for one of the skip reasons: it is
-// small, has no query, its query asks for whole texts, it fits the budget, or would save fewer than MinSaving tokens. Of a compressed Input, a text that would
+// become empty outputs. Without a query and a budget, what repeats is left out, down to about three fifths of the tokens, and all
+// else is kept; without a query a budget is met by leaving out first what repeats and last what gives structure. An Input
+// as a whole stays as it is, whatever the budget, for one of the skip reasons: it is
+// small, has no query and repeats nothing, its query asks for whole texts, it fits the budget, or would save fewer than MinSaving tokens. Of a compressed Input, a text that would
 // save fewer than that stays whole if the budget has room for it.
 //
 // An invalid budget, a failing Segmenter or Scorer and a context that ended are errors.
@@ -116,8 +118,8 @@ func (c *Compressor) Compress(ctx context.Context, input Input) (Result, error) 
 	}
 	counts, total := c.count(input.Texts)
 	reason := c.skip(input.Query, total, c.tokens(input.Budget, total))
-	if reason == SkipWithinBudget && c.options.Threshold > 0 && input.Budget == (Budget{}) {
-		reason = NotSkipped // which of it is likely to be needed shows when it is scored
+	if reason == SkipWithinBudget && (c.options.Threshold > 0 || input.Query == "") && input.Budget == (Budget{}) {
+		reason = NotSkipped // which of it is likely to be needed, or repeats, shows when it is scored
 	}
 	if reason != NotSkipped {
 		return skipped(input.Texts, counts, reason), nil
@@ -155,7 +157,7 @@ func (c *Compressor) skip(query string, total, budget int) SkipReason {
 	switch {
 	case total < c.options.MinTokens:
 		return SkipSmall
-	case query == "" || c.options.Scorer == nil:
+	case c.options.Scorer == nil:
 		return SkipNoQuery
 	case WholeText(query):
 		return SkipWholeText
@@ -206,14 +208,20 @@ type arrangement struct {
 	order []ranked
 	// needs are what their code needs of each other; nil where there is none.
 	needs *dependencies
-	// likely is order with the items of likely segments first, and how many those are; nil without probabilities.
+	// likely is order with the items of likely segments first, or without a query of those that repeat nothing, and how many
+	// those are; nil without probabilities.
 	likely      []ranked
 	likelyItems int
 }
 
 // arrange puts the items of docs, which are those of the plan or made of them, into the order of choice.
 func (p *Plan) arrange(docs []*document) arrangement {
-	a := arrangement{docs: docs, order: rank(docs, p.probabilities), needs: newDependencies(docs, p.compressor.options.Dependencies)}
+	a := arrangement{docs: docs, order: rank(docs, p.probabilities)}
+	if p.query == "" {
+		a.likely, a.likelyItems = likelyFirst(docs, a.order, newFrom)
+		return a
+	}
+	a.needs = newDependencies(docs, p.compressor.options.Dependencies)
 	if threshold := p.compressor.options.Threshold; p.probabilities && threshold > 0 {
 		a.likely, a.likelyItems = likelyFirst(docs, a.order, threshold)
 	}
@@ -230,8 +238,8 @@ func (p *Plan) WithThreshold(threshold float64) *Plan {
 	return &out
 }
 
-// Prepare segments and scores texts, so that several budgets share the work. Without a query or a Scorer, or for a query
-// that asks for whole texts, it does neither, and the plan leaves every text as it is.
+// Prepare segments and scores texts, so that several budgets share the work. Without a Scorer, or for a query that asks for
+// whole texts, it does neither, and the plan leaves every text as it is. Without a query, texts are scored by what repeats.
 func (c *Compressor) Prepare(ctx context.Context, query string, texts []Text) (*Plan, error) {
 	counts, _ := c.count(texts)
 	return c.prepare(ctx, query, texts, counts)
@@ -242,11 +250,10 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 	for _, n := range counts {
 		p.tokensIn += n
 	}
-	if query == "" || c.options.Scorer == nil || WholeText(query) {
+	if c.options.Scorer == nil || WholeText(query) {
 		return p, nil
 	}
 	start := time.Now()
-	var candidates []Candidate
 	for i, t := range texts {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -257,6 +264,27 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 		}
 		d.tokensIn = counts[i]
 		p.docs = append(p.docs, d)
+	}
+	p.stages = append(p.stages, Stage{"segment", time.Since(start)})
+	if query != "" {
+		return p, p.score(ctx)
+	}
+	start = time.Now()
+	scoreRepetitions(p.docs)
+	for _, d := range p.docs {
+		d.whole()
+	}
+	p.stages = append(p.stages, Stage{"score", time.Since(start)})
+	p.arrangement = p.arrange(p.docs)
+	return p, nil
+}
+
+// score has the scorer rate the segments against the query and makes them the items of the selection.
+func (p *Plan) score(ctx context.Context) error {
+	c := p.compressor
+	var candidates []Candidate
+	for i, d := range p.docs {
+		t := p.texts[i]
 		first := len(candidates)
 		for j, s := range d.segments {
 			parent := -1
@@ -269,20 +297,18 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 			})
 		}
 	}
-	p.stages = append(p.stages, Stage{"segment", time.Since(start)})
-
-	start = time.Now()
-	scores, err := c.options.Scorer.Score(ctx, query, candidates)
+	start := time.Now()
+	scores, err := c.options.Scorer.Score(ctx, p.query, candidates)
 	if err != nil {
-		return nil, fmt.Errorf("score: %w", err)
+		return fmt.Errorf("score: %w", err)
 	}
 	if len(scores.Scores) != len(candidates) {
-		return nil, fmt.Errorf("score: %d scores for %d segments", len(scores.Scores), len(candidates))
+		return fmt.Errorf("score: %d scores for %d segments", len(scores.Scores), len(candidates))
 	}
 	rest := scores.Scores
 	for i, s := range rest {
 		if math.IsNaN(s.Value) {
-			return nil, fmt.Errorf("score: the score of segment %d is not a number", i)
+			return fmt.Errorf("score: the score of segment %d is not a number", i)
 		}
 	}
 	for _, d := range p.docs {
@@ -295,8 +321,8 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 	}
 	if scores.Probabilities {
 		start = time.Now()
-		if err := c.refine(ctx, query, p.docs, candidates); err != nil {
-			return nil, err
+		if err := c.refine(ctx, p.query, p.docs, candidates); err != nil {
+			return err
 		}
 		p.stages = append(p.stages, Stage{"refine", time.Since(start)})
 	}
@@ -310,7 +336,7 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 	p.probabilities = scores.Probabilities
 	p.arrangement = p.arrange(p.docs)
 	p.modelTokens = scores.ModelTokens
-	return p, nil
+	return nil
 }
 
 // document segments one text.
@@ -345,7 +371,11 @@ func (p *Plan) Compress(ctx context.Context, budget Budget) (Result, error) {
 	tokens := c.tokens(budget, p.tokensIn)
 	byLikelihood := budget == (Budget{}) && p.likely != nil
 	reason := c.skip(p.query, p.tokensIn, tokens)
-	if reason == SkipWithinBudget && byLikelihood && p.likelyItems < len(p.likely) {
+	unasked := p.query == "" && budget == (Budget{})
+	switch {
+	case unasked && reason != SkipSmall && p.likelyItems == len(p.likely):
+		reason = SkipNoQuery
+	case reason == SkipWithinBudget && byLikelihood && p.likelyItems < len(p.likely):
 		reason = NotSkipped
 	}
 	if reason != NotSkipped {
@@ -355,12 +385,19 @@ func (p *Plan) Compress(ctx context.Context, budget Budget) (Result, error) {
 	if byLikelihood {
 		f.floor = int(c.options.Floor * float64(p.tokensIn))
 	}
+	if unasked {
+		f.budget, f.floor = p.tokensIn, int(cautiousFloor*float64(p.tokensIn))
+	}
 	if err := f.fitSound(ctx, p, byLikelihood); err != nil {
 		return Result{}, err
 	}
 	f.restore(c.options.MinSaving)
 	if p.tokensIn-f.total < c.options.MinSaving {
-		r := skipped(p.texts, p.counts, SkipNoSaving)
+		reason := SkipNoSaving
+		if unasked {
+			reason = SkipNoQuery
+		}
+		r := skipped(p.texts, p.counts, reason)
 		r.ModelTokens = p.modelTokens
 		return r, nil
 	}

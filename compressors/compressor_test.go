@@ -95,7 +95,6 @@ func TestSkip(t *testing.T) {
 		want    compressors.SkipReason
 	}{
 		{"small", compressors.Options{MinTokens: 5000}, compressors.Input{Query: "q"}, compressors.SkipSmall},
-		{"no query", compressors.Options{}, compressors.Input{}, compressors.SkipNoQuery},
 		{"within the budget", compressors.Options{}, compressors.Input{Query: "q", Budget: compressors.Budget{Tokens: 90_000}}, compressors.SkipWithinBudget},
 		{"a task for whole texts", compressors.Options{}, compressors.Input{Query: "Summarise this document.", Budget: compressors.Budget{Tokens: 100}}, compressors.SkipWholeText},
 		{"a rate of one", compressors.Options{}, compressors.Input{Query: "q", Budget: compressors.Budget{Rate: 1}}, compressors.SkipWithinBudget},

@@ -237,7 +237,7 @@ const (
 	NotSkipped       SkipReason = iota
 	SkipSmall                   // all texts together hold fewer tokens than are worth the work
 	SkipNoSaving                // the rendered text would not be shorter by enough
-	SkipNoQuery                 // there is nothing to score against
+	SkipNoQuery                 // there is nothing to score against, and nothing repeats
 	SkipWithinBudget            // everything fits
 	SkipWholeText               // the query asks for something that needs all of every text
 	SkipNotWorthIt              // what is saved is worth less than it costs, says whoever knows the prices

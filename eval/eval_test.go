@@ -161,7 +161,7 @@ func TestUnlabelledAndSkippedCasesAreCounted(t *testing.T) {
 	o := options(writeData(t,
 		`{"id":"a","task":"t","query":"q","context":[{"name":"n","text":`+long+`}],"gold_segments":[0],"meta":{"gold_lines":[[0,1,1]]}}`,
 		`{"id":"b","task":"t","query":"q","context":[{"name":"n","text":`+long+`}]}`,
-		`{"id":"c","task":"t","query":"","context":[{"name":"n","text":`+long+`}],"gold_segments":[0],"meta":{"gold_lines":[[0,5,5]]}}`,
+		`{"id":"c","task":"t","query":"Summarise this document.","context":[{"name":"n","text":`+long+`}],"gold_segments":[0],"meta":{"gold_lines":[[0,5,5]]}}`,
 		`{"id":"d","task":"u","query":"q","context":[{"name":"n","text":`+long+`}]}`,
 	))
 	report, err := Run(t.Context(), o)

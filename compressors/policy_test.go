@@ -110,3 +110,45 @@ func TestPiecesOfWhatIsNeeded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Of code too, with what it needs of each other: where nothing is likely only the markers are left, and where all is nothing is cut.
+func TestThresholdOfCode(t *testing.T) {
+	source := func(p string, first int) string {
+		var b strings.Builder
+		for i := first; i < first+4; i++ {
+			fmt.Fprintf(&b, "%s\nfunc F%d(i int) int {\n\tif i > 3 {\n\t\treturn F%d(i - 1)\n\t}\n\treturn i * 2\n}\n\n", p, i, (i+1)%8)
+		}
+		return b.String()
+	}
+	chance := compressors.ScorerFunc(func(_ context.Context, _ string, candidates []compressors.Candidate) (compressors.Scores, error) {
+		s := compressors.Scores{Probabilities: true}
+		for _, c := range candidates {
+			p := 0.1
+			if strings.Contains(c.Text, "// likely") {
+				p = 0.9
+			}
+			s.Scores = append(s.Scores, compressors.Score{Value: p})
+		}
+		return s, nil
+	})
+	compressor := mustNew(t, compressors.Options{Scorer: chance, MinTokens: 1, MinSaving: 1, Threshold: 0.5, DefaultRate: 1, Dependencies: 0.1})
+	for _, c := range []struct {
+		name, a, b string
+		want       [2]string
+	}{
+		{"nothing is likely", "// other", "// other", [2]string{"// …32 lines…\n", "// …32 lines…\n"}},
+		{"all is likely", "// likely", "// likely", [2]string{source("// likely", 0), source("// likely", 4)}},
+	} {
+		r, err := compressor.Compress(t.Context(), compressors.Input{Query: "q", Texts: []compressors.Text{
+			{Name: "a.go", Content: source(c.a, 0)}, {Name: "b.go", Content: source(c.b, 4)},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, text := range r.Texts {
+			if text.Output != c.want[i] {
+				t.Errorf("%s: text %d became\n%s", c.name, i, text.Output)
+			}
+		}
+	}
+}

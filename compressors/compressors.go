@@ -1,8 +1,8 @@
 // Package compressors shortens texts under a token budget without inventing anything.
 //
 // Its steps, in order: find each text's kind; cut it into segments that tile it exactly; have the segments scored
-// against the query; choose by score what fits the budget, with the headers that enclose it; render what is kept with
-// markers in the gaps. Verify proves the outcome from the source and the output alone.
+// against the query; choose by score what fits the budget, with the headers that enclose it and the signatures of what it
+// uses; render what is kept with markers in the gaps. Verify proves the outcome from the source and the output alone.
 //
 // The package knows neither models nor HTTP: a Scorer and a token counter are passed in.
 package compressors

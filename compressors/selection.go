@@ -142,9 +142,9 @@ func (s *selection) take(order []ranked, free, limit, floor int) {
 	}
 }
 
-// keep keeps an item with its parents, with what closes them and, of a body, with its comment. It changes nothing and
-// returns false if the cost would pass limit.
-func (s *selection) keep(text, item, limit int) bool {
+// keep keeps an item with its parents, with what closes them and, of a body, with its comment. It changes nothing if the cost
+// would pass limit.
+func (s *selection) keep(text, item, limit int) {
 	d, kept := s.docs[text], s.kept[text]
 	with := s.with[:0]
 	tokens := 0
@@ -166,20 +166,19 @@ func (s *selection) keep(text, item, limit int) bool {
 	}
 	s.with = with
 	if s.cost+tokens-maxMarker > limit {
-		return false
+		return
 	}
 	before := s.cost
 	for _, i := range with {
 		s.add(text, i)
 	}
 	if s.cost <= limit {
-		return true
+		return
 	}
 	for _, i := range with {
 		kept.clear(i)
 	}
 	s.cost = before
-	return false
 }
 
 // bare reports whether an item opens a block that only the items in it make complete: in Python, what ends in a colon. It

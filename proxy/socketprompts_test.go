@@ -26,7 +26,7 @@ func TestEventsOfAWebSocketLeaveReceiptsAndSpans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := dialSocket(t, serve(t, s), "/v1/responses", nil)
+	conn := dialSocket(t, serve(t, s), nil)
 	long := encode(t, asking(essay(60, "mill")))
 	events := []string{
 		`{"type":"response.create","model":"m","input":` + long + `}`,

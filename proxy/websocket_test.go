@@ -92,10 +92,10 @@ func (up *wsUpstream) last() string {
 
 const saidItem = `{"type":"message","role":"assistant","content":[{"type":"output_text","text":"It lies there."}]}`
 
-// dialSocket opens a WebSocket through the proxy.
-func dialSocket(t testing.TB, base, path string, headers http.Header) *websocket.Conn {
+// dialSocket opens a WebSocket for responses through the proxy.
+func dialSocket(t testing.TB, base string, headers http.Header) *websocket.Conn {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), base+path, &websocket.DialOptions{HTTPHeader: headers, CompressionMode: websocket.CompressionContextTakeover}) //nolint:bodyclose // of a WebSocket there is none
+	conn, _, err := websocket.Dial(t.Context(), base+"/v1/responses", &websocket.DialOptions{HTTPHeader: headers, CompressionMode: websocket.CompressionContextTakeover}) //nolint:bodyclose // of a WebSocket there is none
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestEventsOfAWebSocketAreShortened(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := serve(t, s)
-	conn := dialSocket(t, base, "/v1/responses", http.Header{"Authorization": {"Bearer key"}, "X-Pith-Rate": {"0.3"}, "Openai-Beta": {"a"}})
+	conn := dialSocket(t, base, http.Header{"Authorization": {"Bearer key"}, "X-Pith-Rate": {"0.3"}, "Openai-Beta": {"a"}})
 	input := encode(t, asking(essay(60, "mill")))
 	long := `{"type" : "response.create","odd":1.50,"input":` + input + `,"model":"m"}`
 	for name, c := range map[string]struct {
@@ -211,7 +211,7 @@ func TestWhatFollowsAResponseIsReadLikeTheWholeTalk(t *testing.T) {
 	priced := wsOptions(t, up.URL)
 	priced.Cache = CachePaid // by the talk's length, which both ways must know alike
 	base := startProxy(t, priced)
-	conn := dialSocket(t, base, "/v1/responses", nil)
+	conn := dialSocket(t, base, nil)
 	items := []string{`{"type":"message","role":"user","content":` + encode(t, "Where does captain Wren keep the treasure of "+strings.Repeat("gold and silver ", 20)+"?") + `}`}
 	create(t, conn, `{"type":"response.create","model":"m","input":[`+items[0]+`]}`)
 	var forwarded []string
@@ -246,7 +246,7 @@ func TestWhatFollowsAResponseIsReadLikeTheWholeTalk(t *testing.T) {
 func TestARefusedEventStaysAsItIsAfterwards(t *testing.T) {
 	up := startWSUpstream(t, func(n int) string { return []string{"", saidItem}[min(n, 1)] })
 	base := startProxy(t, wsOptions(t, up.URL))
-	conn := dialSocket(t, base, "/v1/responses", nil)
+	conn := dialSocket(t, base, nil)
 	event := `{"type":"response.create","model":"m","input":` + encode(t, asking(essay(60, "mill"))) + `}`
 	if got := create(t, conn, event); !strings.Contains(got, `"status":400`) || up.last() == event {
 		t.Errorf("first: %s", got)

@@ -651,6 +651,9 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 			}
 			b.sent += written
 			if writeErr != nil {
+				if timeout, ok := errors.AsType[net.Error](writeErr); !ok || !timeout.Timeout() {
+					b.r.finish() // the client has left, whether the watch has noticed or not
+				}
 				return int64(b.sent), b.broke(writeErr)
 			}
 		}

@@ -266,6 +266,7 @@ func TestUpstreamFaults(t *testing.T) {
 				o.Upstream = "https://" + up.Addr().String()
 			}
 			o.Compressor, o.CountTokens, o.KeepAlive, o.Deadline = realCompressor(t), countTokens, time.Millisecond, time.Minute
+			fill(&o.ConnectTimeout, time.Minute)
 			s, err := NewServer(o)
 			if err != nil {
 				t.Fatal(err)

@@ -60,11 +60,16 @@ type jsonText struct {
 
 // compressResponse is one line of JSON Lines output.
 type compressResponse struct {
-	ID        jsonID           `json:"id,omitempty"`
-	TokensIn  int              `json:"tokens_in"`
-	TokensOut int              `json:"tokens_out"`
-	Saved     int              `json:"tokens_saved"`
-	Texts     []jsonTextResult `json:"texts"`
+	ID        jsonID `json:"id,omitempty"`
+	TokensIn  int    `json:"tokens_in"`
+	TokensOut int    `json:"tokens_out"`
+	Saved     int    `json:"tokens_saved"`
+	// ModelTokens is what the models had to read if nothing were cached; Cut and Unread count the segments of which they read
+	// only the beginning, and nothing, under scoring.plan.
+	ModelTokens int              `json:"model_tokens"`
+	Cut         int              `json:"segments_cut,omitempty"`
+	Unread      int              `json:"segments_unread,omitempty"`
+	Texts       []jsonTextResult `json:"texts"`
 	// CompressedPrompt is instruction, contexts and question with blank lines between, for a request in LLMLingua's form.
 	CompressedPrompt string   `json:"compressed_prompt,omitempty"`
 	Ignored          []string `json:"ignored,omitempty"`
@@ -429,6 +434,8 @@ func (b *batch) compress(ctx context.Context, request compressRequest, pieces []
 			results[i] = result.Texts[j]
 		}
 		total.ModelTokens += result.ModelTokens
+		total.Cut += result.Cut
+		total.Unread += result.Unread
 		total.Stages = append(total.Stages, result.Stages...)
 	}
 	for i, p := range pieces {
@@ -492,6 +499,7 @@ func dropped(text compressors.TextResult, end int) []compressors.Part {
 func newCompressResponse(id jsonID, texts []jsonText, result compressors.Result, explain bool) compressResponse {
 	response := compressResponse{
 		ID: id, TokensIn: result.TokensIn, TokensOut: result.TokensOut, Saved: result.TokensIn - result.TokensOut,
+		ModelTokens: result.ModelTokens, Cut: result.Cut, Unread: result.Unread,
 		StageMS: newStageMS(result.Stages), Texts: []jsonTextResult{},
 	}
 	for i, text := range result.Texts {

@@ -206,6 +206,10 @@ func TestExplainShowsEveryTerm(t *testing.T) {
 		t.Errorf("the table names no term: %q", lines[0])
 	}
 	keptLines, droppedLines := 0, 0
+	if last := lines[len(lines)-1]; last != "the models read 0 tokens" {
+		t.Errorf("after the table: %q", last)
+	}
+	lines = lines[:len(lines)-1]
 	for _, line := range lines[1:] {
 		switch {
 		case strings.HasPrefix(line, "+ "):

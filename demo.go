@@ -117,6 +117,9 @@ type demo struct {
 
 // start brings up the embedded model, unless an API is named, and a proxy on a free loopback port.
 func (c *demoCommand) start(ctx context.Context) (*demo, error) {
+	if c.Scoring.Plan == "auto" && c.Compression.Deadline > 0 {
+		c.Scoring.Plan = (c.Compression.Deadline / plannedShare).String() // as 'pith serve' would
+	}
 	c.Compression.Deadline = max(c.Compression.Deadline, time.Minute) // to show what is kept, models loaded or not
 	e, err := newEngine(c.Engine, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -141,7 +141,19 @@ func (c *doctorCommand) checkTier() finding {
 			"set scoring.scorer to bm25, which needs none, or expect compressions to pass their deadline",
 		}
 	}
-	return finding{says: fmt.Sprintf("%s (%s)", tier, tierList(kernels.Supported()))}
+	return finding{says: fmt.Sprintf("%s (%s)", tier, tierList(kernels.Supported())) + c.plannedTokens(tier)}
+}
+
+// plannedTokens says what a turn may cost.
+func (c *doctorCommand) plannedTokens(tier kernels.Tier) string {
+	e, err := newEngine(c.Engine, slog.New(slog.DiscardHandler))
+	if err != nil || e.servedPlan().Time == 0 { // what is wrong is said elsewhere
+		return ""
+	}
+	plan := e.servedPlan()
+	encoder, decoder := plan.Tokens(0)
+	return fmt.Sprintf("; a turn may cost %v by the speeds of %s: %d tokens of the encoder, or %d of the decoder in their place",
+		plan.Time, tier, encoder, min(decoder, c.Scoring.ModelTokens))
 }
 
 // checkModels loads what scoring needs and scores once, from a cold start.

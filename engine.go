@@ -21,6 +21,7 @@ type engine struct {
 	settings config.Engine
 	counter  *tokenizer.Counter
 	tier     kernels.Tier
+	plan     scoring.Plan // what a call may cost
 	lm       func() (*scoring.LM, error)
 	encoder  func() (*scoring.Encoder, error)
 	// combination is how the default scorer weighs its features; nil is the one in the repository.
@@ -39,6 +40,10 @@ func newEngine(settings config.Engine, logger *slog.Logger) (*engine, error) {
 			return nil, fmt.Errorf("scoring.tier: this CPU lacks %s; it has %s", tier, kernels.Best())
 		}
 	}
+	planned, err := settings.Scoring.PlanTime(0)
+	if err != nil {
+		return nil, err
+	}
 	encoding, _ := vocabulary(settings.Compression.Tokenizer)
 	counter, err := tokenizer.NewCounter(encoding)
 	if err != nil {
@@ -52,6 +57,7 @@ func newEngine(settings config.Engine, logger *slog.Logger) (*engine, error) {
 		settings: settings,
 		counter:  counter,
 		tier:     tier,
+		plan:     scoring.Plan{Time: planned, Tier: tier},
 		lm: sync.OnceValues(func() (*scoring.LM, error) {
 			file, err := openModel(settings.Scoring.Decoder, models.Decoder)
 			if err != nil {
@@ -77,6 +83,16 @@ func newEngine(settings config.Engine, logger *slog.Logger) (*engine, error) {
 			})
 		}),
 	}, nil
+}
+
+// plannedShare of the deadline, one part in so many, is what a served turn may cost under the plan "auto": the rest is for a
+// machine that is busy, or slow for its tier.
+const plannedShare = 2
+
+// servedPlan is what a call may cost that has a deadline to meet.
+func (e *engine) servedPlan() scoring.Plan {
+	planned, _ := e.settings.Scoring.PlanTime(e.settings.Compression.Deadline / plannedShare) // newEngine has refused what is no time
+	return scoring.Plan{Time: planned, Tier: e.tier}
 }
 
 // vocabulary returns the encoding for a setting and by how much, as a share, its counts may be wrong. Claude, Gemini and
@@ -106,7 +122,7 @@ func (e *engine) newScorerWith(name string, settings config.Scoring) (*scoring.S
 	return scoring.NewScorer(name, scoring.Options{
 		LM: e.lm, Encoder: e.encoder,
 		KVBytes: int64(e.settings.Cache.KV) << 20, ScoreBytes: int64(e.settings.Cache.Scores) << 20,
-		ModelTokens: settings.ModelTokens, Combination: e.combination,
+		ModelTokens: settings.ModelTokens, Plan: e.plan, Combination: e.combination,
 	})
 }
 
@@ -131,15 +147,6 @@ func (a scorerAdapter) Score(ctx context.Context, query string, candidates []com
 		return compressors.Scores{}, err
 	}
 	return convertScores(scores), nil
-}
-
-// Refine is scoring's in the types of compressors.
-func (a scorerAdapter) Refine(ctx context.Context, query string, candidates []compressors.Candidate, scores []compressors.Score, pieces []compressors.Piece) ([]float64, error) {
-	values := make([]float64, len(scores))
-	for i, s := range scores {
-		values[i] = s.Value
-	}
-	return a.Scorer.Refine(ctx, query, segmentsOf(candidates), values, piecesOf(pieces))
 }
 
 // piecesOf turns pieces into what package scoring reads.
@@ -169,7 +176,11 @@ func segmentsOf(candidates []compressors.Candidate) []scoring.Segment {
 // convertScores turns a column a term into a list of terms a segment.
 func convertScores(scores scoring.Scores) compressors.Scores {
 	out := compressors.Scores{
-		Scores: make([]compressors.Score, len(scores.Values)), Probabilities: scores.Probabilities, ModelTokens: scores.ModelTokens,
+		Scores: make([]compressors.Score, len(scores.Values)), Probabilities: scores.Probabilities,
+		ModelTokens: scores.ModelTokens, Cut: scores.Cut, Unread: scores.Unread,
+	}
+	if scores.Probabilities {
+		out.Refine = func(pieces []compressors.Piece) ([]float64, error) { return scores.Refine(piecesOf(pieces)) }
 	}
 	for i, value := range scores.Values {
 		out.Scores[i].Value = value

@@ -100,6 +100,7 @@ func printCompression(w io.Writer, input compressors.Input, result compressors.R
 		fmt.Fprintf(w, "not kept: %d segments of %d tokens; the best of them %s, score %.3f (%s)\n", dropped, droppedTokens,
 			bestName, best.Score.Value, formatTerms(best.Score.Terms))
 	}
+	printReading(w, result)
 	fmt.Fprintf(w, "stages: %s\n", formatStages(result.Stages))
 }
 
@@ -108,6 +109,15 @@ func noteNoQuery(w io.Writer, input compressors.Input) {
 	if input.Query == "" {
 		fmt.Fprintln(w, "no query was found: what repeats goes first, and without a budget nothing else goes (--query says what the texts are to answer)")
 	}
+}
+
+// printReading says what the models read.
+func printReading(w io.Writer, result compressors.Result) {
+	fmt.Fprintf(w, "the models read %d tokens", result.ModelTokens)
+	if result.Cut+result.Unread > 0 {
+		fmt.Fprintf(w, "; scoring.plan left them the beginnings of %d segments and nothing of %d", result.Cut, result.Unread)
+	}
+	fmt.Fprintln(w)
 }
 
 // printExplanation prints every segment in the order of the source with what became of it and what each term contributed
@@ -152,7 +162,11 @@ func printExplanation(w io.Writer, input compressors.Input, result compressors.R
 			fmt.Fprintln(table)
 		}
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	printReading(w, result)
+	return nil
 }
 
 // shownTerms is how many terms of a score a table shows.

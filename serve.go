@@ -15,6 +15,7 @@ import (
 	"github.com/pith-llm/pith/config"
 	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/proxy"
+	"github.com/pith-llm/pith/scoring"
 	"github.com/pith-llm/pith/scoring/tokenizer"
 )
 
@@ -164,12 +165,14 @@ func (e *engine) proxy(edge config.Edge, upstream string, logger *slog.Logger, o
 // counting holds the compressors of an engine by the vocabulary in which they count. All share one scorer.
 type counting struct {
 	engine *engine
-	scorer compressors.Scorer // once one is needed
+	scorer *scoring.Scorer // once one is needed
 	known  map[string]*compressors.Compressor
 }
 
 func newCounting(e *engine) *counting {
-	return &counting{engine: e, known: map[string]*compressors.Compressor{}}
+	serving := *e
+	serving.plan = e.servedPlan()
+	return &counting{engine: &serving, known: map[string]*compressors.Compressor{}}
 }
 
 // by returns the compressor for a setting of the tokenizer, and its counter.
@@ -180,14 +183,14 @@ func (c *counting) by(setting string) (*compressors.Compressor, func(string) int
 		return nil, nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	if c.scorer == nil {
-		if c.scorer, err = c.engine.scorer(c.engine.scorerName()); err != nil {
+		if c.scorer, err = c.engine.newScorer(c.engine.scorerName()); err != nil {
 			return nil, nil, fmt.Errorf("scoring.scorer: %w", err)
 		}
 	}
 	if c.known[encoding] == nil {
 		e := *c.engine
 		e.counter = counter
-		if c.known[encoding], err = e.compressorWith(c.scorer, e.settings.Compression.MinTokens); err != nil {
+		if c.known[encoding], err = e.compressorWith(adapted(c.scorer.WithPlan(e.plan)), e.settings.Compression.MinTokens); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -198,8 +200,17 @@ type Plan struct {
 	arrangement
 	probabilities bool // the scores are
 	tokensIn      int
-	modelTokens   int
+	read          read
 	stages        []Stage
+}
+
+// read is what the scorer's models read.
+type read struct {
+	modelTokens, cut, unread int
+}
+
+func (r read) of(result *Result) {
+	result.ModelTokens, result.Cut, result.Unread = r.modelTokens, r.cut, r.unread
 }
 
 // arrangement is documents with their items in the order of choice.
@@ -254,16 +265,12 @@ func (c *Compressor) prepare(ctx context.Context, query string, texts []Text, co
 		return p, nil
 	}
 	start := time.Now()
-	for i, t := range texts {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		d, err := c.document(t)
-		if err != nil {
-			return nil, fmt.Errorf("segment text %d: %w", i, err)
-		}
+	var err error
+	if p.docs, err = c.documents(ctx, texts); err != nil {
+		return nil, err
+	}
+	for i, d := range p.docs {
 		d.tokensIn = counts[i]
-		p.docs = append(p.docs, d)
 	}
 	p.stages = append(p.stages, Stage{"segment", time.Since(start)})
 	if query != "" {
@@ -319,9 +326,9 @@ func (p *Plan) score(ctx context.Context) error {
 	for _, s := range scores.Stages {
 		p.stages = append(p.stages, Stage{"score/" + s.Name, s.Duration})
 	}
-	if scores.Probabilities {
+	if scores.Probabilities && scores.Refine != nil {
 		start = time.Now()
-		if err := c.refine(ctx, p.query, p.docs, candidates); err != nil {
+		if err := c.refine(p.docs, scores.Refine); err != nil {
 			return err
 		}
 		p.stages = append(p.stages, Stage{"refine", time.Since(start)})
@@ -335,8 +342,31 @@ func (p *Plan) score(ctx context.Context) error {
 	}
 	p.probabilities = scores.Probabilities
 	p.arrangement = p.arrange(p.docs)
-	p.modelTokens = scores.ModelTokens
+	p.read = read{scores.ModelTokens, scores.Cut, scores.Unread}
 	return nil
+}
+
+// documents segments texts, several at a time: for half a million tokens of code it is a second's work.
+func (c *Compressor) documents(ctx context.Context, texts []Text) ([]*document, error) {
+	docs, errs := make([]*document, len(texts)), make([]error, len(texts))
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(len(texts), runtime.GOMAXPROCS(0)) {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(texts); i = int(next.Add(1)) - 1 {
+				if errs[i] = ctx.Err(); errs[i] == nil {
+					docs[i], errs[i] = c.document(texts[i])
+				}
+			}
+		})
+	}
+	group.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return nil, fmt.Errorf("segment text %d: %w", i, err)
+		}
+	}
+	return docs, nil
 }
 
 // document segments one text.
@@ -398,15 +428,16 @@ func (p *Plan) Compress(ctx context.Context, budget Budget) (Result, error) {
 			reason = SkipNoQuery
 		}
 		r := skipped(p.texts, p.counts, reason)
-		r.ModelTokens = p.modelTokens
+		p.read.of(&r)
 		return r, nil
 	}
 	r := Result{
-		TokensIn: p.tokensIn, TokensOut: f.total, ModelTokens: p.modelTokens, Probabilities: p.probabilities,
+		TokensIn: p.tokensIn, TokensOut: f.total, Probabilities: p.probabilities,
 		Texts: make([]TextResult, len(f.docs)),
 		Stages: append(slices.Clip(p.stages),
 			Stage{"select", f.selectTime}, Stage{"render", f.renderTime}, Stage{"parse", f.parseTime}),
 	}
+	p.read.of(&r)
 	for i, d := range f.docs {
 		r.Texts[i] = f.best[i].result(d)
 		if c.options.Verify {

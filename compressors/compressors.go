@@ -177,8 +177,14 @@ type Scores struct {
 	Probabilities bool
 	// ModelTokens counts the model tokens that the scores cost at the cold price, whatever was cached.
 	ModelTokens int
+	// Cut and Unread count the candidates of which the Scorer's models read only the beginning, and nothing, to stay within
+	// what they may cost.
+	Cut, Unread int
 	// Stages holds the time of each step.
 	Stages []Stage
+	// Refine, if set, returns for each piece the probability that it is needed if its candidate is. The pieces stand in order,
+	// and those of one candidate tile it.
+	Refine func(pieces []Piece) ([]float64, error)
 }
 
 // Scorer rates candidates against a query.
@@ -291,6 +297,8 @@ type Result struct {
 	Texts               []TextResult
 	TokensIn, TokensOut int
 	ModelTokens         int
+	// Cut and Unread are those of Scores.
+	Cut, Unread int
 	// Probabilities says that the scores of segments are the probabilities that they are needed.
 	Probabilities bool
 	Stages        []Stage

@@ -1,7 +1,6 @@
 package compressors
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -14,13 +13,6 @@ type Piece struct {
 	// Start is the offset in the text, Tokens the length by the upstream's tokenizer.
 	Start, Tokens int
 	Text          string
-}
-
-// Refiner is a Scorer that can also rate the pieces of candidates.
-type Refiner interface {
-	// Refine returns for each piece the probability that it is needed if its candidate is. scores are those of Score for the
-	// candidates; pieces stand in order, and those of one candidate tile it.
-	Refine(ctx context.Context, query string, candidates []Candidate, scores []Score, pieces []Piece) ([]float64, error)
 }
 
 const (
@@ -73,16 +65,10 @@ func (d *document) whole() {
 
 // refine divides the segments that are likely to be needed into pieces and makes those the items of the selection. What a
 // segment is worth is divided among its pieces by how likely each is needed.
-func (c *Compressor) refine(ctx context.Context, query string, docs []*document, candidates []Candidate) error {
-	refiner, ok := c.options.Scorer.(Refiner)
-	if !ok {
-		return nil
-	}
+func (c *Compressor) refine(docs []*document, needsOf func([]Piece) ([]float64, error)) error {
 	var pieces []Piece
-	var scores []Score
 	first := 0 // candidate of the document's first segment
 	for _, d := range docs {
-		scores = append(scores, d.scores...)
 		for i, s := range d.segments {
 			if d.scores[i].Value < refinedFrom {
 				continue
@@ -104,7 +90,7 @@ func (c *Compressor) refine(ctx context.Context, query string, docs []*document,
 	if len(pieces) == 0 {
 		return nil
 	}
-	needs, err := refiner.Refine(ctx, query, candidates, scores, pieces)
+	needs, err := needsOf(pieces)
 	if err != nil {
 		return fmt.Errorf("refine: %w", err)
 	}

@@ -12,8 +12,8 @@ import (
 // likelihoods is a scorer that reads each candidate's probability from its first word.
 type likelihoods struct{ refine bool }
 
-func (likelihoods) Score(_ context.Context, _ string, candidates []compressors.Candidate) (compressors.Scores, error) {
-	s := compressors.Scores{Probabilities: true}
+func (l likelihoods) Score(_ context.Context, _ string, candidates []compressors.Candidate) (compressors.Scores, error) {
+	s := compressors.Scores{Probabilities: true, Refine: l.needs}
 	for _, c := range candidates {
 		var p float64
 		_, _ = fmt.Sscanf(c.Text, "%g", &p)
@@ -22,8 +22,8 @@ func (likelihoods) Score(_ context.Context, _ string, candidates []compressors.C
 	return s, nil
 }
 
-// Refine finds a piece needed if it holds the word "needed".
-func (l likelihoods) Refine(_ context.Context, _ string, _ []compressors.Candidate, _ []compressors.Score, pieces []compressors.Piece) ([]float64, error) {
+// needs finds a piece needed if it holds the word "needed".
+func (l likelihoods) needs(pieces []compressors.Piece) ([]float64, error) {
 	needs := make([]float64, len(pieces))
 	for i, p := range pieces {
 		if needs[i] = 0.01; l.refine && strings.Contains(p.Text, "needed") {

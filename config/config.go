@@ -4,6 +4,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -53,10 +54,26 @@ type Scoring struct {
 	Encoder     string `help:"GGUF file of the encoder; the embedded all-MiniLM-L6-v2 if empty."`
 	Precision   string `default:"int8" enum:"int8,f32" help:"Arithmetic of the decoder: int8, or f32 (the reference, several times slower)."`
 	ModelTokens int    `default:"4000" help:"Tokens that the decoder may read for one turn, counted as if nothing were cached; 0 does without it."`
+	Plan        string `default:"auto" help:"What the default scorer may cost for one turn, as time by a fixed table of the tier's speeds on two cores with nothing cached, so that it depends on no machine: such as 1s, or off. The encoder reads the beginnings of segments, and the decoder fewer, where more would cost more. auto is half of compression.deadline where requests are served, and off for files and measurements."`
 	Tier        string `default:"auto" help:"CPU instructions to use: auto, or one of the tiers that 'pith version' lists. Replicas that must agree to the byte pin one."`
 	Workers     int    `default:"0" help:"Threads of a forward pass; 0 means one a core."`
 
 	IdleTimeout time.Duration `default:"0s" help:"Give up the models' memory when nothing was scored for so long, and load them again when something is; 0 keeps them."`
+}
+
+// PlanTime returns the time that Plan stands for, 0 for none; auto is what it is where it is not set.
+func (s Scoring) PlanTime(auto time.Duration) (time.Duration, error) {
+	switch s.Plan {
+	case "auto":
+		return auto, nil
+	case "off":
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s.Plan)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("scoring.plan is %q: it must be auto, off or a time such as 1s", s.Plan)
+	}
+	return d, nil
 }
 
 // Cache holds the bounds of what is remembered.

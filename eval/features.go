@@ -124,6 +124,9 @@ func (r *featureRecorder) Score(ctx context.Context, query string, candidates []
 	}
 	r.out.ModelTokens = f.ModelTokens
 	scores := compressors.Scores{Scores: make([]compressors.Score, len(candidates)), Probabilities: true}
+	scores.Refine = func(pieces []compressors.Piece) ([]float64, error) {
+		return r.pieces(ctx, query, candidates, scores.Scores, pieces)
+	}
 	for i, a := range candidates {
 		values := f.Rows[i]
 		if n := slices.IndexFunc(values, func(v float32) bool { return math.IsNaN(float64(v)) }); n >= 0 {
@@ -141,8 +144,8 @@ func (r *featureRecorder) Score(ctx context.Context, query string, candidates []
 	return scores, nil
 }
 
-// Refine notes the features of pieces.
-func (r *featureRecorder) Refine(ctx context.Context, query string, candidates []compressors.Candidate, scores []compressors.Score, pieces []compressors.Piece) ([]float64, error) {
+// pieces notes the features of pieces.
+func (r *featureRecorder) pieces(ctx context.Context, query string, candidates []compressors.Candidate, scores []compressors.Score, pieces []compressors.Piece) ([]float64, error) {
 	values := make([]float64, len(scores))
 	for i, s := range scores {
 		values[i] = s.Value

@@ -564,7 +564,7 @@ func (r *request) done(status, size int, err error) {
 
 // attrs is what the log says of a report.
 func (r *Report) attrs(d dialect, edited bool) []slog.Attr {
-	failed, worth, unworthy := 0, 0, 0
+	failed, worth, unworthy, cut, unread := 0, 0, 0, 0, 0
 	for _, turn := range r.Turns {
 		if turn.Err != nil {
 			failed++
@@ -578,6 +578,8 @@ func (r *Report) attrs(d dialect, edited bool) []slog.Attr {
 				worth += w.Net()
 			}
 		}
+		cut += turn.Result.Cut
+		unread += turn.Result.Unread
 	}
 	return []slog.Attr{
 		slog.String("dialect", d.String()),
@@ -585,6 +587,8 @@ func (r *Report) attrs(d dialect, edited bool) []slog.Attr {
 		slog.String("skip", r.Skip.String()),
 		slog.Int("turns", len(r.Turns)),
 		slog.Int("turns_failed", failed),
+		slog.Int("segments_cut", cut),
+		slog.Int("segments_unread", unread),
 		slog.Int("tokens_in", r.TokensIn),
 		slog.Int("tokens_out", r.TokensOut),
 		slog.Int("worth_millitokens", worth),

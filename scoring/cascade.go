@@ -20,7 +20,7 @@ func (s *Scorer) cascaded(ctx context.Context, c *call) ([]float64, error) {
 		return nil, err
 	}
 	first := c.probabilities(s.combination, rows, nil)
-	which, err := c.worthReading(s.combination, first, s.options.ModelTokens)
+	which, err := c.worthReading(s.combination, first, c.decoderTokens())
 	if err != nil {
 		return nil, err
 	}
@@ -31,6 +31,15 @@ func (s *Scorer) cascaded(ctx context.Context, c *call) ([]float64, error) {
 	values := c.probabilities(s.combination, rows, parts)
 	c.explain(rows, parts)
 	return values, nil
+}
+
+// decoderTokens is what the decoder may read once the encoder has.
+func (c *call) decoderTokens() int {
+	o := c.scorer.options
+	if o.Plan.Time == 0 {
+		return o.ModelTokens
+	}
+	return min(o.ModelTokens, c.purse.decoder())
 }
 
 // Features are the signals of the segments of one call.
@@ -55,7 +64,7 @@ func (s *Scorer) Features(ctx context.Context, query string, segments []Segment)
 	if err != nil {
 		return Features{}, err
 	}
-	which, err := c.affordable(cheapSums(rows), s.options.ModelTokens)
+	which, err := c.affordable(cheapSums(rows), c.decoderTokens())
 	if err != nil {
 		return Features{}, err
 	}
@@ -78,6 +87,9 @@ func (c *call) cheap(ctx context.Context) ([]row, error) {
 	start := time.Now()
 	c.lexical(rows)
 	c.stage("lexical", start)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	start = time.Now()
 	if err := c.encoded(ctx, rows); err != nil {
 		return nil, err

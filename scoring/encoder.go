@@ -194,7 +194,7 @@ func (e *Encoder) Tokens(text string) []int32 { return e.words.Encode(text, e.li
 // bit. It fails with ctx's error, which is looked at between layers, and if weights that were given up cannot be loaded again.
 func (e *Encoder) Embed(ctx context.Context, texts []string) ([][]float32, error) {
 	vectors := make([][]float32, len(texts))
-	err := e.each(ctx, texts, func(i int, rows []float32) { vectors[i] = meanPool(rows, e.shape.d) })
+	err := e.each(ctx, e.tokenized(texts), func(i int, rows []float32) { vectors[i] = meanPool(rows, e.shape.d) })
 	if err != nil {
 		return nil, err
 	}
@@ -211,8 +211,23 @@ type Encoding struct {
 
 // Encode returns the vectors of each text and of its tokens, in the order of texts, under the promises and errors of Embed.
 func (e *Encoder) Encode(ctx context.Context, texts []string) ([]Encoding, error) {
-	encodings := make([]Encoding, len(texts))
-	err := e.each(ctx, texts, func(i int, rows []float32) {
+	return e.encode(ctx, e.tokenized(texts))
+}
+
+// tokenized returns the ids that are read of each text.
+func (e *Encoder) tokenized(texts []string) [][]int32 {
+	ids := make([][]int32, len(texts))
+	_ = inParallel(len(texts), e.options.Workers, func(i int) error {
+		ids[i] = e.Tokens(texts[i])
+		return nil
+	})
+	return ids
+}
+
+// encode is Encode of what was tokenized.
+func (e *Encoder) encode(ctx context.Context, ids [][]int32) ([]Encoding, error) {
+	encodings := make([]Encoding, len(ids))
+	err := e.each(ctx, ids, func(i int, rows []float32) {
 		d := e.shape.d
 		encodings[i] = Encoding{Unit: meanPool(rows, d), Tokens: make([]int8, max(0, len(rows)-2*d))}
 		for at := 0; at < len(encodings[i].Tokens); at += d {
@@ -240,18 +255,13 @@ func quantizeUnit(dst []int8, x []float32) {
 	}
 }
 
-// each calls use with the rows [tokens, d] of each text, on several goroutines.
-func (e *Encoder) each(ctx context.Context, texts []string, use func(i int, rows []float32)) error {
+// each calls use with the rows [tokens, d] of each text, given by its ids, on several goroutines.
+func (e *Encoder) each(ctx context.Context, ids [][]int32, use func(i int, rows []float32)) error {
 	n, err := e.network.acquire()
 	if err != nil {
 		return fmt.Errorf("load encoder: %w", err)
 	}
 	defer e.network.release()
-	ids := make([][]int32, len(texts))
-	_ = inParallel(len(texts), e.options.Workers, func(i int) error {
-		ids[i] = e.Tokens(texts[i])
-		return nil
-	})
 	packs := evenPacks(ids, e.options.Workers)
 	return inParallel(len(packs), e.options.Workers, func(i int) error {
 		from := 0

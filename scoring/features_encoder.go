@@ -10,54 +10,65 @@ import (
 	"github.com/pith-llm/pith/kernels"
 )
 
-// encoded sets the features of the encoder's vectors but for FeatureEcho.
+// encoded sets the features of the encoder's vectors but for FeatureEcho. A segment that is not read gets the middle
+// of those that are.
 func (c *call) encoded(ctx context.Context, rows []row) error {
 	encoder, err := c.scorer.encoder()
 	if err != nil {
 		return err
 	}
-	all, query, err := c.encodings(ctx, encoder, allOf(c.segments))
+	r := c.planned(encoder, rows)
+	if err := c.read(ctx, encoder, r); err != nil {
+		return err
+	}
+	parts, err := c.partEncodings(ctx, encoder, r.signatures)
 	if err != nil {
 		return err
 	}
-	parts, err := c.partEncodings(ctx, encoder)
-	if err != nil {
-		return err
-	}
-	c.out.ModelTokens += query.tokens + parts.tokens
-	c.vectors = all
-	cosines, windows, matches := make([]float64, len(all)), make([]float64, len(all)), make([][]float32, len(all))
-	err = inParallel(len(all), encoder.options.Workers, func(i int) error {
-		cosines[i] = kernelDot(encoder, all[i].Unit, query.Unit)
-		windows[i] = bestWindow(encoder, query.Unit, all[i].Tokens)
-		matches[i] = bestMatches(encoder, query.Tokens, all[i].Tokens)
-		rows[i].set(FeatureSignature, cosines[i])
+	c.spend(c.asked.tokens + parts.tokens)
+	n := len(c.segments)
+	cosines, windows, matches := make([]float64, n), make([]float64, n), make([][]float32, n)
+	signatures, headlines := make([]float64, n), make([]float64, n)
+	err = inParallel(len(r.which), encoder.options.Workers, func(k int) error {
+		i := r.which[k]
+		e := c.vectors[i]
+		cosines[i] = kernelDot(encoder, e.Unit, c.asked.Unit)
+		windows[i] = bestWindow(encoder, c.asked.Unit, e.Tokens)
+		matches[i] = bestMatches(encoder, c.asked.Tokens, e.Tokens)
+		signatures[i], headlines[i] = cosines[i], cosines[i]
 		if signature := parts.signatures[i]; signature != nil {
-			rows[i].set(FeatureSignature, kernelDot(encoder, signature, query.Unit))
+			signatures[i] = kernelDot(encoder, signature, c.asked.Unit)
 		}
-		rows[i].set(FeatureHeadline, cosines[i])
 		if parts.headline != nil {
-			rows[i].set(FeatureHeadline, kernelDot(encoder, all[i].Unit, parts.headline))
+			headlines[i] = kernelDot(encoder, e.Unit, parts.headline)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	late, contrast := meanMatch(matches), contrastOf(matches)
+	for _, i := range r.which {
+		c.spend(c.vectors[i].tokens)
+	}
+	late, contrast := meanMatch(matches), contrastOf(matches, r.which)
+	for _, values := range [...][]float64{cosines, windows, signatures, headlines, late, contrast} {
+		c.middleIfUnread(values)
+	}
 	textBest := make([]float64, c.texts)
 	for t := range textBest {
 		textBest[t] = -1
 	}
-	bestCosine, bestLate, bestWindow, bestSignature := -1.0, -1.0, -1.0, -1.0
-	for i := range all {
-		c.out.ModelTokens += all[i].tokens
+	for i := range rows {
 		textBest[c.textOf[i]] = max(textBest[c.textOf[i]], cosines[i])
-		bestCosine, bestLate = max(bestCosine, cosines[i]), max(bestLate, late[i])
-		bestWindow, bestSignature = max(bestWindow, windows[i]), max(bestSignature, float64(rows[i][FeatureSignature]))
+		rows[i].set(FeatureSignature, signatures[i])
+	}
+	bestCosine, bestLate := max(-1, slices.Max(cosines)), max(-1, slices.Max(late))
+	bestWindow, bestSignature := max(-1, slices.Max(windows)), -1.0
+	for i := range rows {
+		bestSignature = max(bestSignature, float64(rows[i][FeatureSignature]))
 	}
 	cosineRanks, lateRanks := reciprocalRanks(cosines), reciprocalRanks(late)
-	for i := range all {
+	for i := range rows {
 		r := &rows[i]
 		r.set(FeatureCosine, cosines[i])
 		r.set(FeatureCosineRank, cosineRanks[i])
@@ -69,10 +80,11 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 		r.set(FeatureWindow, windows[i])
 		r.set(FeatureWindowGap, windows[i]-bestWindow)
 		r.set(FeatureSignatureGap, float64(r[FeatureSignature])-bestSignature)
+		r.set(FeatureHeadline, headlines[i])
 		r.set(FeatureTextCosine, textBest[c.textOf[i]])
 		near, n := 0.0, 0.0
 		for _, j := range [...]int{i - 1, i + 1} {
-			if j >= 0 && j < len(all) && c.textOf[j] == c.textOf[i] {
+			if j >= 0 && j < len(cosines) && c.textOf[j] == c.textOf[i] {
 				near += cosines[j]
 				n++
 			}
@@ -85,15 +97,64 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 	return nil
 }
 
+// read sets the vectors of what is read, and of the query.
+func (c *call) read(ctx context.Context, encoder *Encoder, r reading) error {
+	encodings, err := c.encode(ctx, encoder, append(slices.Clip(r.passages), newPassage(c.query.short)))
+	if err != nil {
+		return err
+	}
+	c.vectors = make([]encoding, len(c.segments))
+	for k, i := range r.which {
+		c.vectors[i] = encodings[k]
+	}
+	c.asked = encodings[len(r.which)]
+	c.out.Cut, c.out.Unread = r.cut, len(c.segments)-len(r.which)
+	return nil
+}
+
+// spend counts what the encoder reads.
+func (c *call) spend(tokens int) {
+	c.out.ModelTokens += tokens
+	c.purse.pay(tokens)
+}
+
+// middleIfUnread gives segments that are not read the median of the values of those that are: nothing that speaks for or
+// against them. values has one of each segment.
+func (c *call) middleIfUnread(values []float64) {
+	var read []float64
+	for i, v := range values {
+		if c.vectors[i].Unit != nil {
+			read = append(read, v)
+		}
+	}
+	if len(read) == len(values) {
+		return
+	}
+	middle := 0.0
+	if len(read) > 0 {
+		slices.Sort(read)
+		middle = read[(len(read)-1)/2]
+	}
+	for i := range values {
+		if c.vectors[i].Unit == nil {
+			values[i] = middle
+		}
+	}
+}
+
 // echoes sets FeatureEcho.
 func (c *call) echoes(rows []row, best []int) {
+	echoes := make([]float64, len(rows))
 	for i := range rows {
-		echo := -1.0
+		echoes[i] = -1
 		for _, b := range best {
-			if b != i {
-				echo = max(echo, dot(c.vectors[i].Unit, c.vectors[b].Unit))
+			if b != i && c.vectors[i].Unit != nil && c.vectors[b].Unit != nil {
+				echoes[i] = max(echoes[i], dot(c.vectors[i].Unit, c.vectors[b].Unit))
 			}
 		}
+	}
+	c.middleIfUnread(echoes)
+	for i, echo := range echoes {
 		rows[i].set(FeatureEcho, echo)
 	}
 }
@@ -138,22 +199,22 @@ func meanMatch(matches [][]float32) []float64 {
 	return means
 }
 
-// contrastOf returns for each segment the mean over the query's tokens of what its match exceeds that token's mean over all
-// segments: words that all segments match tell nothing.
-func contrastOf(matches [][]float32) []float64 {
+// contrastOf returns for each of the segments which the mean over the query's tokens of what its match exceeds that token's
+// mean over all of these: words that all segments match tell nothing.
+func contrastOf(matches [][]float32, which []int) []float64 {
 	var average []float64
-	for _, best := range matches {
-		if average == nil {
-			average = make([]float64, len(best))
+	for _, i := range which {
+		if len(average) < len(matches[i]) { // a text without tokens has no matches
+			average = make([]float64, len(matches[i]))
 		}
-		for j, v := range best {
-			average[j] += float64(v) / float64(len(matches))
+		for j, v := range matches[i] {
+			average[j] += float64(v) / float64(len(which))
 		}
 	}
 	out := make([]float64, len(matches))
-	for i, best := range matches {
-		for j, v := range best {
-			out[i] += max(0, float64(v)-average[j]) / float64(len(best))
+	for _, i := range which {
+		for j, v := range matches[i] {
+			out[i] += max(0, float64(v)-average[j]) / float64(len(matches[i]))
 		}
 	}
 	return out
@@ -200,23 +261,6 @@ func widen(x []int8) []float32 {
 	return out
 }
 
-// encodings returns the vectors of the segments which, in their order, and of the query.
-func (c *call) encodings(ctx context.Context, encoder *Encoder, which []int) (segments []encoding, query encoding, err error) {
-	texts := make([]string, 0, len(which)+1)
-	keys := make([]cache.Key, 0, len(which)+1)
-	for _, i := range which {
-		texts = append(texts, c.segments[i].document())
-		keys = append(keys, c.keys[i])
-	}
-	texts = append(texts, c.query.short)
-	keys = append(keys, cache.NewKey("document").Text("text", c.query.short).Sum())
-	all, err := c.encode(ctx, encoder, texts, keys)
-	if err != nil {
-		return nil, encoding{}, err
-	}
-	return all[:len(which)], all[len(which)], nil
-}
-
 // partVectors are those of what is read apart: the names and first lines of definitions, nil for other segments, and the
 // query's headline, nil if it is all of the query.
 type partVectors struct {
@@ -225,25 +269,20 @@ type partVectors struct {
 	tokens     int
 }
 
-// partEncodings returns the vectors of what is read apart.
-func (c *call) partEncodings(ctx context.Context, encoder *Encoder) (partVectors, error) {
+// partEncodings returns the vectors of what is read apart, those of signatures only if they are to be read.
+func (c *call) partEncodings(ctx context.Context, encoder *Encoder, signatures bool) (partVectors, error) {
 	parts := partVectors{signatures: make([][]float32, len(c.segments))}
-	var texts []string
-	var keys []cache.Key
+	var texts []passage
 	var of []int
-	add := func(i int, text string) {
-		texts, of = append(texts, text), append(of, i)
-		keys = append(keys, cache.NewKey("document").Text("text", text).Sum())
-	}
 	for i := range c.segments {
-		if text := c.segments[i].signature(); text != "" {
-			add(i, text)
+		if text := c.segments[i].signature(); signatures && text != "" {
+			texts, of = append(texts, newPassage(text)), append(of, i)
 		}
 	}
 	if c.query.headline != c.query.short {
-		add(-1, c.query.headline)
+		texts, of = append(texts, newPassage(c.query.headline)), append(of, -1)
 	}
-	encodings, err := c.encode(ctx, encoder, texts, keys)
+	encodings, err := c.encode(ctx, encoder, texts)
 	if err != nil {
 		return partVectors{}, err
 	}
@@ -294,36 +333,41 @@ type encoding struct {
 
 func (e encoding) bytes() int64 { return int64(4*len(e.Unit) + len(e.Tokens) + pairBytes) }
 
-// encode returns the encodings of texts from the cache, or else from the encoder in one batch.
-func (c *call) encode(ctx context.Context, encoder *Encoder, texts []string, keys []cache.Key) ([]encoding, error) {
-	encodings := make([]encoding, len(texts))
+// encode returns the encodings of passages from the cache, or else from the encoder in one batch.
+func (c *call) encode(ctx context.Context, encoder *Encoder, passages []passage) ([]encoding, error) {
+	encodings := make([]encoding, len(passages))
 	missing := map[cache.Key]int{} // -> place in batch
-	var batch []string
-	for i, key := range keys {
-		if ref, ok := c.scorer.vectors.Get(key); ok {
+	var batch []passage
+	for i, p := range passages {
+		if ref, ok := c.scorer.vectors.Get(p.key); ok {
 			encodings[i] = ref.Value()
-		} else if _, ok := missing[key]; !ok {
-			missing[key] = len(batch)
-			batch = append(batch, texts[i])
+		} else if _, ok := missing[p.key]; !ok {
+			missing[p.key] = len(batch)
+			batch = append(batch, p)
 		}
 	}
 	if len(batch) == 0 {
 		return encodings, nil
 	}
-	made, err := encoder.Encode(ctx, batch)
+	tokenize(encoder, batch)
+	ids := make([][]int32, len(batch))
+	for i, p := range batch {
+		ids[i] = p.ids
+	}
+	made, err := encoder.encode(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	for i, key := range keys {
+	for i, p := range passages {
 		if encodings[i].Unit == nil {
-			e := made[missing[key]]
+			e := made[missing[p.key]]
 			encodings[i] = encoding{e, len(e.Tokens)/len(e.Unit) + 2}
 		}
 	}
-	for i, key := range keys {
-		if _, ok := missing[key]; ok {
-			c.scorer.vectors.Put(key, encodings[i], encodings[i].bytes())
-			delete(missing, key)
+	for i, p := range passages {
+		if _, ok := missing[p.key]; ok {
+			c.scorer.vectors.Put(p.key, encodings[i], encodings[i].bytes())
+			delete(missing, p.key)
 		}
 	}
 	return encodings, nil

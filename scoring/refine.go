@@ -2,6 +2,7 @@ package scoring
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -17,34 +18,30 @@ type Piece struct {
 	Text                  string
 }
 
-// Refine returns the probability that each piece is needed if its segment is. segments are those of a call of Score of the
-// default scorer, values what it returned; pieces stand in order and those of one segment tile it. The encoder's vectors of
-// the segments are read again, so that pieces cost no model tokens. Errors are those of Score.
-func (s *Scorer) Refine(ctx context.Context, query string, segments []Segment, values []float64, pieces []Piece) ([]float64, error) {
-	rows, err := s.pieceRows(ctx, query, segments, values, pieces)
+// Refine returns the probability that each piece is needed if its segment is. s are those of the default scorer; pieces
+// stand in order, those of one segment tile it, and their text is the call's own. What the encoder has read is read no more:
+// pieces cost no model tokens.
+func (s Scores) Refine(pieces []Piece) ([]float64, error) {
+	if s.call == nil {
+		return nil, errors.New("refine: these scores are not of the default scorer")
+	}
+	c := s.call
+	encoder, err := c.scorer.encoder()
 	if err != nil {
 		return nil, err
 	}
+	rows := c.pieceRows(encoder, s.Values, pieces)
 	needs := make([]float64, len(pieces))
 	for i, p := range pieces {
-		m := s.combination.Families[segments[p.Segment].Family.String()]
+		m := c.scorer.combination.Families[c.segments[p.Segment].Family.String()]
 		needs[i] = rounded(logistic(m.Piece.logOdds(&rows[i], nil)))
 	}
 	return needs, nil
 }
 
 // PieceFeatures returns the features of pieces that a combination is fitted on, in the order of FeatureNames from the first
-// of PieceFeatures on.
+// of PieceFeatures on. segments are all of the query's, values what is said of them, pieces as for Refine. Errors are those of Score.
 func (s *Scorer) PieceFeatures(ctx context.Context, query string, segments []Segment, values []float64, pieces []Piece) ([][]float32, error) {
-	rows, err := s.pieceRows(ctx, query, segments, values, pieces)
-	out := make([][]float32, len(rows))
-	for i := range rows {
-		out[i] = rows[i][firstPieceFeature:]
-	}
-	return out, err
-}
-
-func (s *Scorer) pieceRows(ctx context.Context, query string, segments []Segment, values []float64, pieces []Piece) ([]row, error) {
 	if strings.TrimSpace(query) == "" {
 		return nil, ErrNoQuery
 	}
@@ -53,20 +50,28 @@ func (s *Scorer) pieceRows(ctx context.Context, query string, segments []Segment
 		return nil, err
 	}
 	c := s.newCall(query, segments)
-	which := segmentsWithPieces(pieces)
-	encodings, asked, err := c.encodings(ctx, encoder, which)
-	if err != nil {
+	if err := c.read(ctx, encoder, c.allOf(segmentsWithPieces(pieces))); err != nil {
 		return nil, err
 	}
+	rows := c.pieceRows(encoder, values, pieces)
+	out := make([][]float32, len(rows))
+	for i := range rows {
+		out[i] = rows[i][firstPieceFeature:]
+	}
+	return out, nil
+}
+
+// pieceRows returns the features of pieces, given what the encoder read.
+func (c *call) pieceRows(encoder *Encoder, values []float64, pieces []Piece) []row {
 	rows := make([]row, len(pieces))
 	c.pieceWords(rows, pieces)
 	first := 0
-	for k, i := range which {
+	for _, i := range segmentsWithPieces(pieces) {
 		end := first
 		for end < len(pieces) && pieces[end].Segment == i {
 			end++
 		}
-		c.pieceVectors(rows[first:end], pieces[first:end], encoder, encodings[k], asked)
+		c.pieceVectors(rows[first:end], pieces[first:end], encoder, c.vectors[i], c.asked)
 		for j := range rows[first:end] {
 			rows[first+j].set(FeaturePieceNeed, values[i])
 		}
@@ -75,7 +80,7 @@ func (s *Scorer) pieceRows(ctx context.Context, query string, segments []Segment
 		gaps(rows[first:end], FeaturePieceCosine, FeaturePieceCosineGap)
 		first = end
 	}
-	return rows, nil
+	return rows
 }
 
 func segmentsWithPieces(pieces []Piece) []int {

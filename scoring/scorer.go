@@ -25,6 +25,8 @@ type Options struct {
 	// ModelTokens bounds what the default scorer has the decoder read for one call, in tokens at the cold price: a segment's
 	// and the query's for each pair. What is cached saves time and changes nothing. 0 does without the decoder.
 	ModelTokens int
+	// Plan bounds what the default scorer has both models read for one call, the encoder first: see Plan.
+	Plan Plan
 	// Combination is how the default scorer weighs its features; DefaultCombination if nil.
 	Combination *Combination
 }
@@ -137,8 +139,12 @@ type Scores struct {
 	// ModelTokens counts the tokens that the models had to read if nothing were cached: for the decoder the segment's and
 	// the query's for each pair, and the query's alone; for the encoder each text's once.
 	ModelTokens int
+	// Cut and Unread count the segments of which the encoder read only the beginning, and nothing, for the plan's sake.
+	Cut, Unread int
 	// Stages are the steps in order, with their time.
 	Stages []Stage
+
+	call *call // for Refine
 }
 
 // Term is one signal: "bm25" (BM25's score), "encoder" (cosine), "lm" (nats a token of the query), or a feature.
@@ -205,6 +211,9 @@ func NewScorer(name string, o Options) (*Scorer, error) {
 			return nil, fmt.Errorf("scorer %q: term %q is there twice", name, term)
 		}
 	}
+	if err := o.Plan.Validate(); err != nil {
+		return nil, fmt.Errorf("scorer %q: %w", name, err)
+	}
 	if o.ModelTokens < 0 {
 		return nil, fmt.Errorf("scorer %q: ModelTokens is %d, it must not be negative", name, o.ModelTokens)
 	}
@@ -240,6 +249,13 @@ func NewScorer(name string, o Options) (*Scorer, error) {
 func (s *Scorer) With(c *Combination) *Scorer {
 	other := *s
 	other.combination = c
+	return &other
+}
+
+// WithPlan returns a scorer that keeps to another plan and shares the caches of s. Only s is closed.
+func (s *Scorer) WithPlan(p Plan) *Scorer {
+	other := *s
+	other.options.Plan = p
 	return &other
 }
 
@@ -280,7 +296,7 @@ func (s *Scorer) Score(ctx context.Context, query string, segments []Segment) (S
 	}
 	c := s.newCall(query, segments)
 	if s.cascade {
-		c.out.Probabilities = true
+		c.out.Probabilities, c.out.call = true, c
 		return c.scored(s.cascaded(ctx, c))
 	}
 	return c.scored(s.summed(ctx, c))
@@ -308,7 +324,9 @@ type call struct {
 	keys     []cache.Key // of the segments' documents
 	textOf   []int       // number of each segment's text, from 0
 	texts    int
-	vectors  []encoding // of the segments, once they are there
+	purse    purse      // what is left of the plan
+	vectors  []encoding // of the segments, once they are there; zero of those that are not read
+	asked    encoding   // of the query
 	out      Scores
 }
 
@@ -317,7 +335,9 @@ func (s *Scorer) newCall(query string, segments []Segment) *call {
 		scorer: s, query: newQuery(query), segments: segments,
 		keys: make([]cache.Key, len(segments)), textOf: make([]int, len(segments)),
 	}
+	bytes := 0
 	for i, segment := range segments {
+		bytes += len(segment.Text)
 		c.keys[i] = cache.NewKey("document").Text("text", segment.document()).Sum()
 		if i > 0 && segment.TextIndex != segments[i-1].TextIndex {
 			c.texts++
@@ -325,6 +345,7 @@ func (s *Scorer) newCall(query string, segments []Segment) *call {
 		c.textOf[i] = c.texts
 	}
 	c.texts++
+	c.purse = s.options.Plan.purse(bytes)
 	return c
 }
 

@@ -31,15 +31,14 @@ func (c *call) cosines(ctx context.Context, which []int) ([]float64, int, error)
 	if err != nil {
 		return nil, 0, err
 	}
-	segments, query, err := c.encodings(ctx, encoder, which)
-	if err != nil {
+	if err := c.read(ctx, encoder, c.allOf(which)); err != nil {
 		return nil, 0, err
 	}
-	tokens := query.tokens
+	tokens := c.asked.tokens
 	cosines := make([]float64, len(which))
-	for i, e := range segments {
-		tokens += e.tokens
-		cosines[i] = dot(e.Unit, query.Unit)
+	for k, i := range which {
+		tokens += c.vectors[i].tokens
+		cosines[k] = dot(c.vectors[i].Unit, c.asked.Unit)
 	}
 	return cosines, tokens, nil
 }

@@ -37,15 +37,15 @@ type lexicon struct {
 func newLexicon(query string, documents []string, each tokenization) *lexicon {
 	l := &lexicon{terms: queryTerms(query, each), lengths: make([]float64, len(documents))}
 	l.counts = make([]int32, len(documents)*len(l.terms))
-	for i, text := range documents {
+	inRuns(len(documents), func(i int) {
 		row := l.row(i)
-		each(text, func(word []byte) {
+		each(documents[i], func(word []byte) {
 			l.lengths[i]++
 			if t, ok := l.terms[string(word)]; ok {
 				row[t]++
 			}
 		})
-	}
+	})
 	l.weigh()
 	return l
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // lexical sets the features of words, mentions and compression.
@@ -29,10 +30,10 @@ func (c *call) lexical(rows []row) {
 	}
 	mentions := newMentions(c.query)
 	weights := mentions.weigh(c.segments)
-	parse := newCrossParsing(c.query.short)
 	inPath, pathCover := c.pathWords(words)
-	for i, s := range c.segments {
-		r, t := &rows[i], c.textOf[i]
+	parsings := newParsings(c.query.short)
+	inRuns(len(c.segments), func(i int) {
+		s, r, t := c.segments[i], &rows[i], c.textOf[i]
 		counts := words.row(i)
 		r.set(FeatureBM25, relative[i])
 		r.set(FeatureBM25Rank, ranks[i])
@@ -49,8 +50,10 @@ func (c *call) lexical(rows []row) {
 		r.set(FeatureMentions, mentions.share(s.Text, weights))
 		r.set(FeatureNameMentioned, number(mentions.names(lastName(s.Name))))
 		r.set(FeatureTextMentioned, number(mentions.namesPath(s.TextName)))
+		parse := parsings.Get().(*crossParsing)
+		defer parsings.Put(parse)
 		r.set(FeatureCompression, parse.saved(s.Text))
-	}
+	})
 }
 
 // bestLine returns the largest coverage of one line of text, or of one sentence of a line.
@@ -250,7 +253,8 @@ func (m *mentions) namesPath(path string) bool {
 // Individual Sequences", section III). A piece costs pieceCost bytes.
 type crossParsing struct {
 	query string
-	heads map[uint32]int32 // first four bytes of a piece -> last place in the text
+	slots map[uint32]int32 // four bytes that a piece of the query may begin with -> place in heads
+	heads []int32          // last place in the text of those four bytes, -1 without one
 	chain []int32          // place -> place before with the same four bytes, -1 without one
 }
 
@@ -262,7 +266,19 @@ const (
 )
 
 func newCrossParsing(query string) *crossParsing {
-	return &crossParsing{query: strings.ToLower(query), heads: map[uint32]int32{}}
+	p := &crossParsing{query: strings.ToLower(query), slots: map[uint32]int32{}}
+	for i := 0; i+minPiece <= len(p.query); i++ {
+		if _, ok := p.slots[four(p.query, i)]; !ok {
+			p.slots[four(p.query, i)] = int32(len(p.slots))
+		}
+	}
+	p.heads = make([]int32, len(p.slots))
+	return p
+}
+
+// newParsings returns parsings for several goroutines.
+func newParsings(query string) *sync.Pool {
+	return &sync.Pool{New: func() any { return newCrossParsing(query) }}
 }
 
 func four(s string, i int) uint32 {
@@ -275,16 +291,15 @@ func (p *crossParsing) saved(text string) float64 {
 		return 0
 	}
 	text = strings.ToLower(text)
-	clear(p.heads)
-	for i := 0; i+minPiece <= len(p.query); i++ { // only what the query can ask for
-		p.heads[four(p.query, i)] = -1
+	for i := range p.heads {
+		p.heads[i] = -1
 	}
 	p.chain = p.chain[:0]
 	for i := 0; i+minPiece <= len(text); i++ {
 		before := int32(-1)
-		if last, ok := p.heads[four(text, i)]; ok {
-			before = last
-			p.heads[four(text, i)] = int32(i)
+		if slot, ok := p.slots[four(text, i)]; ok { // only what the query can ask for
+			before = p.heads[slot]
+			p.heads[slot] = int32(i)
 		}
 		p.chain = append(p.chain, before)
 	}
@@ -292,7 +307,7 @@ func (p *crossParsing) saved(text string) float64 {
 	for i := 0; i < len(p.query); {
 		longest := 0
 		if i+minPiece <= len(p.query) {
-			at := p.heads[four(p.query, i)]
+			at := p.heads[p.slots[four(p.query, i)]]
 			for range maxChain {
 				if at < 0 {
 					break

@@ -1,6 +1,7 @@
 package scoring
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -51,4 +52,15 @@ func inParallel(n, workers int, do func(i int) error) error {
 		}
 	}
 	return nil
+}
+
+// inRuns calls do(0) to do(n-1) on all processors, some hundreds in a row on one: for many short calls.
+func inRuns(n int, do func(i int)) {
+	const run = 256
+	_ = inParallel((n+run-1)/run, runtime.GOMAXPROCS(0), func(k int) error {
+		for i := k * run; i < min(n, (k+1)*run); i++ {
+			do(i)
+		}
+		return nil
+	})
 }

@@ -65,21 +65,30 @@ func (s *Scorer) PieceFeatures(ctx context.Context, query string, segments []Seg
 func (c *call) pieceRows(encoder *Encoder, values []float64, pieces []Piece) []row {
 	rows := make([]row, len(pieces))
 	c.pieceWords(rows, pieces)
-	first := 0
-	for _, i := range segmentsWithPieces(pieces) {
-		end := first
-		for end < len(pieces) && pieces[end].Segment == i {
-			end++
+	which := segmentsWithPieces(pieces)
+	ends := make([]int, len(which)) // of the pieces of each
+	at := 0
+	for k, i := range which {
+		for at < len(pieces) && pieces[at].Segment == i {
+			at++
 		}
-		c.pieceVectors(rows[first:end], pieces[first:end], encoder, c.vectors[i], c.asked)
-		for j := range rows[first:end] {
-			rows[first+j].set(FeaturePieceNeed, values[i])
-		}
-		gaps(rows[first:end], FeaturePieceCoverage, FeaturePieceCoverageGap)
-		gaps(rows[first:end], FeaturePieceLate, FeaturePieceLateGap)
-		gaps(rows[first:end], FeaturePieceCosine, FeaturePieceCosineGap)
-		first = end
+		ends[k] = at
 	}
+	_ = inParallel(len(which), encoder.options.Workers, func(k int) error {
+		first := 0
+		if k > 0 {
+			first = ends[k-1]
+		}
+		i, own := which[k], rows[first:ends[k]]
+		c.pieceVectors(own, pieces[first:ends[k]], encoder, c.vectors[i], c.asked)
+		for j := range own {
+			own[j].set(FeaturePieceNeed, values[i])
+		}
+		gaps(own, FeaturePieceCoverage, FeaturePieceCoverageGap)
+		gaps(own, FeaturePieceLate, FeaturePieceLateGap)
+		gaps(own, FeaturePieceCosine, FeaturePieceCosineGap)
+		return nil
+	})
 	return rows
 }
 
@@ -114,14 +123,14 @@ func (c *call) pieceWords(rows []row, pieces []Piece) {
 	scores := ofTheBest(words.bm25())
 	mentions := newMentions(c.query)
 	weights := mentions.weigh(c.segments)
-	parse := newCrossParsing(c.query.short)
+	parsings := newParsings(c.query.short)
 	known := map[string]bool{}
 	for word := range strings.FieldsFuncSeq(c.query.text, func(r rune) bool { return !isWordRune(r) }) {
 		known[strings.ToLower(word)] = true
 	}
 	wanted := wants(c.query.focus)
-	for i, p := range pieces {
-		r, counts := &rows[i], words.row(i)
+	inRuns(len(pieces), func(i int) {
+		p, r, counts := pieces[i], &rows[i], words.row(i)
 		r.set(FeaturePieceAt, float64(p.Index)/float64(max(1, p.Count-1)))
 		r.set(FeaturePieceFirst, number(p.Index == 0))
 		r.set(FeaturePieceCount, math.Log2(float64(p.Count))/6)
@@ -130,12 +139,14 @@ func (c *call) pieceWords(rows []row, pieces []Piece) {
 		r.set(FeaturePieceCoverage, words.coverage(func(t int) bool { return counts[t] > 0 }))
 		r.set(FeaturePieceBM25, scores[i])
 		r.set(FeaturePieceMentions, mentions.share(p.Text, weights))
+		parse := parsings.Get().(*crossParsing)
+		defer parsings.Put(parse)
 		r.set(FeaturePieceSaved, parse.saved(p.Text))
 		digits, names := figures(p.Text, known)
 		r.set(FeaturePieceDigits, min(1, float64(digits)/4))
 		r.set(FeaturePieceNames, min(1, float64(names)/6))
 		r.set(FeatureQueryWants, wanted)
-	}
+	})
 	for i, p := range pieces {
 		if p.Index > 0 {
 			rows[i].set(FeaturePieceBefore, float64(rows[i-1][FeaturePieceCoverage]))
@@ -149,13 +160,16 @@ func (c *call) pieceWords(rows []row, pieces []Piece) {
 // pieceVectors sets the features of the vectors of a segment's tokens, each token belonging to the piece that it is in. What
 // the encoder did not read has none.
 func (c *call) pieceVectors(rows []row, pieces []Piece, encoder *Encoder, segment, query encoding) {
-	if len(pieces) == 0 {
+	if len(segment.Tokens) == 0 {
 		return
 	}
 	d := encoder.shape.d
 	s := c.segments[pieces[0].Segment]
 	at := encoder.count(strings.TrimSuffix(s.document(), s.Text))
 	for i, p := range pieces {
+		if at*d >= len(segment.Tokens) {
+			return
+		}
 		n := encoder.count(p.Text)
 		from, to := min(at*d, len(segment.Tokens)), min((at+n)*d, len(segment.Tokens))
 		at += n

@@ -149,6 +149,34 @@ func paintWall(colour string, wall *wall) {
 }
 `
 
+// TestLongCodeZipOfSeveralTexts: each text keeps its own, equal texts the same, and no score is taken for a probability.
+func TestLongCodeZipOfSeveralTexts(t *testing.T) {
+	z := &codeZip{lm: embeddedLM, countTokens: countWords}
+	var texts []compressors.Text
+	for i := range 8 {
+		texts = append(texts, compressors.Text{Name: "stock.go", Content: strings.Repeat("// a line\n", 3*(i%7)) + zipSource})
+	}
+	p, err := z.prepare(t.Context(), Case{Query: "Where are the apples of all baskets added up?", Texts: texts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Compress(t.Context(), compressors.Budget{Rate: 0.5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range r.Texts {
+		if err := compressors.Verify(texts[i].Content, text.Output); err != nil {
+			t.Errorf("text %d: %v", i, err)
+		}
+	}
+	if r.Texts[0].Output != r.Texts[7].Output {
+		t.Errorf("of equal texts was kept\n%s\nand\n%s", r.Texts[0].Output, r.Texts[7].Output)
+	}
+	if r.Probabilities {
+		t.Error("AMI is called a probability")
+	}
+}
+
 // TestLongCodeZip checks both stages with the embedded decoder: the AMI of a unit against its definition, and what is kept.
 func TestLongCodeZip(t *testing.T) {
 	lm, err := embeddedLM()

@@ -241,10 +241,18 @@ func (s *codeZipSelection) appendText(units []codeUnit, kept map[*codeUnit][]boo
 	s.segments, s.ami, s.kept = append(s.segments, segments), append(s.ami, ami), append(s.kept, which)
 }
 
-// render lets the compressor write what s keeps, and of that what goes into rate.
+// render lets the compressor write what s keeps, and of that what goes into rate. Of equal texts all are kept like the first.
 func (p *codeZipPlan) render(ctx context.Context, s codeZipSelection, rate float64) (compressors.Result, error) {
+	segments, first := fixedSegments{}, map[string]int{}
+	for i, text := range p.texts {
+		if j, ok := first[text.Content]; ok {
+			s.ami[i], s.kept[i] = s.ami[j], s.kept[j]
+			continue
+		}
+		first[text.Content], segments[text.Content] = i, s.segments[i]
+	}
 	c, err := compressors.New(compressors.Options{
-		CountTokens: p.countTokens, Segmenter: &fixedSegments{texts: s.segments},
+		CountTokens: p.countTokens, Segmenter: segments,
 		Scorer: compressors.ScorerFunc(func(_ context.Context, _ string, candidates []compressors.Candidate) (compressors.Scores, error) {
 			scores := compressors.Scores{Scores: make([]compressors.Score, 0, len(candidates)), Probabilities: true}
 			for _, kept := range s.kept {
@@ -269,18 +277,15 @@ func (p *codeZipPlan) render(ctx context.Context, s codeZipSelection, rate float
 			r.Texts[i].Segments[j].Score.Value = s.ami[i][j]
 		}
 	}
+	r.Probabilities = false // those were of the selection
 	r.ModelTokens = p.modelTokens + s.tokens
 	return r, nil
 }
 
-// fixedSegments is a segmenter that knows the segments of the texts in their order. It serves one call.
-type fixedSegments struct {
-	texts [][]compressors.Segment
-	next  int
-}
+// fixedSegments is a segmenter that knows the segments of texts by their content.
+type fixedSegments map[string][]compressors.Segment
 
-// Segments returns those of the next text.
-func (f *fixedSegments) Segments(compressors.Text) ([]compressors.Segment, error) {
-	f.next++
-	return f.texts[f.next-1], nil
+// Segments returns those of a text.
+func (f fixedSegments) Segments(text compressors.Text) ([]compressors.Segment, error) {
+	return f[text.Content], nil
 }

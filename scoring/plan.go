@@ -13,9 +13,8 @@ type Speed struct {
 }
 
 // speeds are what a Plan reckons with, by tier: the embedded models on two cores. Those of avx2 and avx512-bf16 are what
-// `pith bench score --tier NAME` shows on AMD Zen 3 and Zen 4, rounded down, and generic's its share of avx2's; the others
-// are guesses on the safe side, from the tier below or, on arm64, from generic. A change of this table changes what is
-// forwarded.
+// `pith bench score --tier NAME` shows on AMD Zen 3 and Zen 4, rounded down; the others
+// are guesses on the safe side, from the tier below. A change of this table changes what is forwarded.
 var speeds = [...]Speed{
 	kernels.Generic:    {1_000, 100},
 	kernels.NEONDot:    {2_500, 250},

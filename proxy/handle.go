@@ -56,14 +56,16 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	r.dialect = dialectOf(r.method, r.path)
 	r.joinTrace()
 	ctx.Response.Header.Set("X-Pith-Request-Id", r.id)
-	// The answer's head is written once this returns; each part of a relayed body has its own time.
-	defer func() { _ = ctx.Conn().SetWriteDeadline(time.Now().Add(s.options.ClientTimeout)) }()
+	// The answer's head is written once this returns; each part of a relayed body has its own time. fasthttp flushes each answer
+	// that has a deadline, which relay and inform count on.
+	defer func() { _ = ctx.SetWriteDeadline(time.Now().Add(s.options.ClientTimeout)) }()
 	defer func() {
 		if recover() != nil { // what it says may quote the request
 			if r.open != nil {
 				r.open.Close()
 			}
 			ctx.Response.SetConnectionClose()
+			r.client().head = nil
 			r.fail(apiError{status: fasthttp.StatusInternalServerError, kind: "api_error", code: "internal_error", message: "this proxy failed"})
 		}
 	}()
@@ -131,12 +133,12 @@ func (r *request) handlePrompt() {
 	receipt := r.draftReceipt(body, plain, out)
 
 	x, err := r.send(requestBody{bytes: out.body, decoded: r.edited})
-	if err == nil && r.edited && refuses(x.response.StatusCode()) {
+	if err == nil && r.edited && refuses(x.head.status) {
 		x.Close()
 		x, err = r.send(requestBody{bytes: body})
 		r.report.Replayed, r.edited = true, false
 		r.report.TokensOut = r.report.TokensIn
-		if err == nil && x.response.StatusCode() < fasthttp.StatusBadRequest {
+		if err == nil && x.head.status < fasthttp.StatusBadRequest {
 			for _, key := range out.keys {
 				r.up.shortener.memo.fail(key, errRefused)
 			}
@@ -147,7 +149,7 @@ func (r *request) handlePrompt() {
 		r.failUpstream(err)
 		return
 	}
-	r.report.ID, r.report.Status = r.id, x.response.StatusCode()
+	r.report.ID, r.report.Status = r.id, x.head.status
 	receipt.finish(r.report, r.edited, r.waited, body)
 	r.report.Stages = append(r.report.Stages, compressors.Stage{Name: "upstream", Duration: r.waited})
 	if r.server.options.Observe != nil {
@@ -253,9 +255,7 @@ func (r *request) handleOther() {
 
 // watch ends the request's life when the client leaves.
 func (r *request) watch() {
-	if conn, ok := r.ctx.Conn().(*watchedConn); ok {
-		conn.watch(r.finish)
-	}
+	r.client().watch(r.finish)
 }
 
 // bodyStream is the client's body, each part of which must come in time; nil if there is none.
@@ -366,6 +366,8 @@ func (r *request) send(body requestBody) (*exchange, error) {
 	}
 	for key, value := range r.ctx.Request.Header.AllInOrder() {
 		switch {
+		case strings.EqualFold(string(key), "TE") && takesTrailers(value):
+			head.AddBytesKV(key, []byte("trailers")) // all that pith passes on of it
 		case isOwn(key) || isHop(key, named):
 		case r.ownKey && isCredential(key) && r.isToken(credential(value)):
 		case body.decoded && strings.EqualFold(string(key), "Content-Encoding"):
@@ -383,7 +385,7 @@ func (r *request) send(body requestBody) (*exchange, error) {
 	if r.asked.IsZero() {
 		r.asked = waiting
 	}
-	x, err := r.up.do(r.life, head, body)
+	x, err := r.up.do(r.life, head, body, r.inform)
 	r.waited += time.Since(waiting)
 	r.open = x
 	return x, err
@@ -411,6 +413,11 @@ func connectionOptions(value []byte) []string {
 	return names
 }
 
+// takesTrailers reports whether a TE header says that trailers are read.
+func takesTrailers(value []byte) bool {
+	return slices.Contains(connectionOptions(value), "trailers")
+}
+
 // headerValue finds a header whatever the case of its name.
 func headerValue(h *fasthttp.RequestHeader, name string) []byte {
 	for key, value := range h.All() {
@@ -421,41 +428,56 @@ func headerValue(h *fasthttp.RequestHeader, name string) []byte {
 	return nil
 }
 
-// relay passes an answer on. Its body is written after the handler has returned.
+// relay passes an answer on: its head as it was spelled, in place of the one that fasthttp writes for the response. Its body is
+// written after the handler has returned.
 func (r *request) relay(x *exchange) {
 	r.open = nil
 	response := &r.ctx.Response
-	from := &x.response.Header
-	response.SetStatusCode(from.StatusCode())
-	response.Header.SetStatusMessage(from.StatusMessage())
-	var named []string
-	for key, value := range from.All() {
-		if strings.EqualFold(string(key), "Connection") {
-			named = append(named, connectionOptions(value)...)
-		}
-	}
-	for key, value := range from.All() {
-		if !isOwn(key) && !isHop(key, named) {
-			response.Header.AddBytesKV(key, value)
-		}
-	}
+	response.SetStatusCode(x.head.status)
 	r.setHeaders()
-	length := x.length()
-	if x.response.BodyStream() == nil {
-		// No body: a HEAD, or a status that has none. Its length, where stated, describes another answer.
-		if length >= 0 && r.method == fasthttp.MethodHead {
-			response.Header.SetContentLength(length)
+	length := x.head.length
+	switch {
+	case !x.hasBody():
+		length = noBody
+	case length == untilEnd && r.ctx.Request.Header.IsHTTP11():
+		length = inChunks
+	case length == inChunks && !r.ctx.Request.Header.IsHTTP11():
+		length = untilEnd // older clients know of no chunks
+	}
+	if length == untilEnd {
+		response.SetConnectionClose()
+	}
+	head := x.head.appendTo(nil, length)
+	for key, value := range response.Header.All() {
+		if !isHop(key, nil) { // the server adds what it does with the connection
+			head = appendField(head, string(key), string(value))
 		}
+	}
+	r.client().head = head
+	if length == noBody {
 		x.Close()
-		r.done(from.StatusCode(), 0, nil)
+		r.done(x.head.status, 0, nil)
 		return
 	}
 	response.ImmediateHeaderFlush = true
-	body := &relayed{
-		x: x, length: length, r: r, status: from.StatusCode(), conn: r.ctx.Conn(), patience: r.server.options.ClientTimeout,
-		events: bytes.HasPrefix(from.ContentType(), []byte("text/event-stream")),
+	response.SetBodyStream(&relayed{
+		x: x, length: length, r: r, conn: r.client(), patience: r.server.options.ClientTimeout,
+		events: strings.HasPrefix(x.head.value("Content-Type"), "text/event-stream"),
+	}, max(length, -1))
+}
+
+// client is the client's connection.
+func (r *request) client() *watchedConn { return r.ctx.Conn().(*watchedConn) }
+
+// inform passes an interim answer on at once. Nothing else waits to be written: each answer is flushed. A client that does not take
+// it misses it; that it has left shows elsewhere.
+func (r *request) inform(interim answerHead) {
+	if !r.ctx.Request.Header.IsHTTP11() {
+		return // and knows of none
 	}
-	response.SetBodyStream(body, length)
+	conn := r.client()
+	_ = conn.SetWriteDeadline(time.Now().Add(r.server.options.ClientTimeout))
+	_, _ = conn.Write(append(interim.appendTo(nil, noBody), "\r\n"...))
 }
 
 // setHeaders states what was done.
@@ -504,6 +526,9 @@ func (r *request) failUpstream(err error) {
 		failed = &failure{fasthttp.StatusGatewayTimeout, "request_timeout", err}
 	}
 	message := "the upstream broke the connection"
+	if errors.Is(failed, errHead) {
+		message = "the upstream's answer cannot be read as HTTP"
+	}
 	switch failed.code {
 	case "upstream_unreachable":
 		message = "the upstream cannot be reached"
@@ -614,18 +639,22 @@ func errorClass(err error) string {
 type relayed struct {
 	x        *exchange
 	r        *request
-	conn     net.Conn
-	status   int
+	conn     *watchedConn
 	events   bool          // the body is an event stream
 	end      terminalEvent // of it
 	patience time.Duration // for the client to take a part
-	length   int           // -1 if unknown: the body is then chunked
+	length   int           // or inChunks, untilEnd
 	sent     int
 	err      error
 	once     sync.Once
 }
 
-var errRelay = errors.New("stream_broken")
+var (
+	errRelay = errors.New("stream_broken")
+	// errNoLastChunk makes fasthttp close the connection instead of writing a last chunk, which it does for every body without a
+	// length.
+	errNoLastChunk = errors.New("the body ends with the connection")
+)
 
 // Read reads a part of the answer.
 func (b *relayed) Read(p []byte) (int, error) { return b.x.Read(p) }
@@ -636,9 +665,9 @@ func (b *relayed) SupportsBodyWriteTo() bool { return true }
 // WriteTo copies the answer, flushing what each read brings. An error makes fasthttp close the connection without the
 // last chunk or before the stated length is reached, so a broken answer never looks whole. fasthttp flushes a chunk when
 // it is written; a body of known length it would gather, so that goes to the connection itself, past a buffer that is
-// empty since the head was flushed.
+// empty since the head was flushed, and so does one that ends with the connection.
 func (b *relayed) WriteTo(w io.Writer) (int64, error) {
-	if b.length >= 0 {
+	if b.length != inChunks {
 		w = b.conn
 	}
 	buffer := make([]byte, copyBuffer)
@@ -663,6 +692,10 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 		}
 		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			b.bound() // for the last chunk, perhaps long after what came before it
+			if b.length == untilEnd {
+				return int64(b.sent), errNoLastChunk
+			}
+			b.trail()
 			return int64(b.sent), nil
 		}
 		if err != nil {
@@ -671,11 +704,25 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
+// trail has the fields that came behind the body written behind the last chunk.
+func (b *relayed) trail() {
+	h := &b.r.ctx.Response.Header
+	for _, f := range b.x.trailers() {
+		if !isOwn([]byte(f.name)) && !isHop([]byte(f.name), b.x.head.options) && h.AddTrailer(f.name) == nil {
+			h.Add(f.name, f.value)
+		}
+	}
+}
+
 // bound limits the time that the client may take for what is written next.
 func (b *relayed) bound() { _ = b.conn.SetWriteDeadline(time.Now().Add(b.patience)) }
 
-// broke ends an answer before its time and returns err. A client that has seen the last event and leaves has its answer.
+// broke ends an answer before its time and returns err. A client that has seen the last event and leaves has its answer. One whose
+// answer ends with the connection learns that it is not whole by a reset.
 func (b *relayed) broke(err error) error {
+	if tcp, ok := b.conn.Conn.(*net.TCPConn); ok && b.length == untilEnd {
+		_ = tcp.SetLinger(0)
+	}
 	if !b.end.seen || !errors.Is(b.r.life.Err(), context.Canceled) {
 		b.err = errRelay
 	}
@@ -686,7 +733,7 @@ func (b *relayed) broke(err error) error {
 func (b *relayed) Close() error {
 	b.once.Do(func() {
 		b.x.Close()
-		b.r.done(b.status, b.sent, b.err)
+		b.r.done(b.x.head.status, b.sent, b.err)
 	})
 	return nil
 }

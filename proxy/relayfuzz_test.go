@@ -177,7 +177,10 @@ func FuzzHeaders(f *testing.F) {
 		}
 		var want [][2]string
 		for _, field := range fields(block) {
-			if !isOwn([]byte(field[0])) && !isHop([]byte(field[0]), named) {
+			switch {
+			case strings.EqualFold(field[0], "TE") && takesTrailers([]byte(field[1])):
+				want = append(want, [2]string{field[0], "trailers"})
+			case !isOwn([]byte(field[0])) && !isHop([]byte(field[0]), named):
 				want = append(want, field)
 			}
 		}

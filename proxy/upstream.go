@@ -17,9 +17,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// upstream is a server that requests go to. fasthttp pools its connections and reads and writes the headers; the
+// upstream is a server that requests go to. fasthttp pools its connections, writes the request's head and undoes chunks; the
 // exchange itself is ours, because fasthttp's reads an answer only once the request is written in full, cannot be
-// cancelled while it waits, and bounds an answer's whole time instead of its silences.
+// cancelled while it waits, and bounds an answer's whole time instead of its silences. So is the reading of the answer's head.
 type upstream struct {
 	Upstream
 
@@ -165,17 +165,19 @@ type exchange struct {
 	release  func(reuse bool)
 	stop     func() bool // ends the watch over the context
 	reader   *bufio.Reader
-	response *fasthttp.Response
-	upload   *upload // nil for a body in memory
-	ended    bool    // the answer was read to its end
-	taken    bool    // the connection serves another protocol by now
+	head     answerHead         // of the answer
+	response *fasthttp.Response // reads its body, if it has one, and its trailers
+	upload   *upload            // nil for a body in memory
+	ended    bool               // the answer was read to its end
+	taken    bool               // the connection serves another protocol by now
 }
 
-// do sends a request and reads the head of the answer. head holds everything but the framing; it is not kept. Ending ctx
-// closes the connection. Unless an error is returned, the exchange must be closed.
-func (u *upstream) do(ctx context.Context, head *fasthttp.RequestHeader, body requestBody) (*exchange, error) {
+// do sends a request and reads the head of the answer. head holds everything but the framing; it is not kept. Interim answers,
+// but for 100 and 101, are handed to interim as they come. Ending ctx closes the connection. Unless an error is returned, the
+// exchange must be closed.
+func (u *upstream) do(ctx context.Context, head *fasthttp.RequestHeader, body requestBody, interim func(answerHead)) (*exchange, error) {
 	for {
-		x, again, err := u.try(ctx, head, body)
+		x, again, err := u.try(ctx, head, body, interim)
 		if err == nil || !again || ctx.Err() != nil {
 			return x, err
 		}
@@ -184,7 +186,7 @@ func (u *upstream) do(ctx context.Context, head *fasthttp.RequestHeader, body re
 
 // try is one attempt of do. again says that the request may be sent once more: it went to a pooled connection that the
 // upstream had closed, and not a byte of it was written, or it is one that may be repeated.
-func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body requestBody) (x *exchange, again bool, err error) {
+func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body requestBody, interim func(answerHead)) (x *exchange, again bool, err error) {
 	conn, err := u.acquire(ctx)
 	for err == nil && conn.pooled && isStale(wire(conn.conn).Conn) {
 		conn.release(false)
@@ -217,28 +219,52 @@ func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body r
 		return x, pooled && written(x.conn) == before, failed
 	}
 	x.reader = u.pool.AcquireReader(x.conn)
-	x.response = fasthttp.AcquireResponse()
-	x.response.StreamBody = true
-	x.response.SkipBody = head.IsHead()
-	x.response.Header.DisableNormalizing()
-	x.response.Header.SetNoDefaultContentType(true)
-	if err := x.response.ReadLimitBody(x.reader, 0); err != nil {
+	if err := x.receive(interim); err != nil {
 		repeatable := (head.IsGet() || head.IsHead()) && body.stream == nil
 		if x.upload != nil {
 			if cut := x.upload.cut.Load(); cut != nil {
 				return x, false, *cut
 			}
 		}
-		// What fasthttp says of a malformed head may quote it, so it is not passed on.
-		if wire(x.conn).timedOut.Load() {
+		switch {
+		case wire(x.conn).timedOut.Load():
 			return x, false, &failure{fasthttp.StatusGatewayTimeout, "upstream_timeout", errors.New("no answer in time")}
-		}
-		if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
-			return x, false, &failure{fasthttp.StatusBadGateway, "upstream_headers_too_large", errors.New("the head is larger than the buffer")}
+		case errors.Is(err, errHeadTooLarge):
+			return x, false, &failure{fasthttp.StatusBadGateway, "upstream_headers_too_large", err}
+		case errors.Is(err, errHead):
+			return x, false, &failure{fasthttp.StatusBadGateway, "upstream_broken", err}
 		}
 		return x, pooled && repeatable, &failure{fasthttp.StatusBadGateway, "upstream_broken", errors.New("the connection broke before an answer")}
 	}
+	if x.head.status == fasthttp.StatusSwitchingProtocols && !body.websocket {
+		return x, false, &failure{fasthttp.StatusBadGateway, "upstream_broken", errHead}
+	}
+	if !x.head.bodiless(string(head.Method())) {
+		x.response = fasthttp.AcquireResponse()
+		x.response.StreamBody = true
+		x.response.Header.DisableNormalizing()
+		x.response.Header.SetContentLength(x.head.length)
+		_ = x.response.ReadBody(x.reader, 0) // reads nothing yet
+	}
 	return x, false, nil
+}
+
+// receive reads the head of the answer and those of interim ones before it.
+func (x *exchange) receive(interim func(answerHead)) error {
+	for range maxInterim {
+		head, err := readAnswerHead(x.reader)
+		if err != nil {
+			return err
+		}
+		if !head.interim() {
+			x.head = head
+			return nil
+		}
+		if head.status != fasthttp.StatusContinue { // which the client has had, if it wanted it
+			interim(head)
+		}
+	}
+	return errHead
 }
 
 // lease is a connection of the pool, taken out for one exchange.
@@ -334,15 +360,13 @@ func stateLength(head *fasthttp.RequestHeader, length int) {
 // Read reads the answer's body; it fails after a silence of the idle timeout. A body that ends before its length or its
 // last chunk is an error, not an end.
 func (x *exchange) Read(p []byte) (int, error) {
-	stream := x.response.BodyStream()
-	if stream == nil {
-		x.ended = true
+	if !x.hasBody() {
 		return 0, io.EOF
 	}
 	if err := x.conn.SetReadDeadline(time.Now().Add(x.up.IdleTimeout)); err != nil {
 		return 0, err
 	}
-	n, err := stream.Read(p)
+	n, err := x.response.BodyStream().Read(p)
 	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		x.ended = true
 		return n, io.EOF
@@ -350,8 +374,20 @@ func (x *exchange) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// length is the size of the answer's body in bytes, -1 if unknown.
-func (x *exchange) length() int { return max(x.response.Header.ContentLength(), -1) }
+// hasBody reports whether the answer has a body, be it an empty one.
+func (x *exchange) hasBody() bool { return x.response != nil }
+
+// trailers are the fields behind a body in chunks that was read to its end.
+func (x *exchange) trailers() []field {
+	if x.head.length != inChunks {
+		return nil
+	}
+	fields, err := parseFields(string(x.response.Header.TrailerHeader()))
+	if err != nil {
+		return nil // cannot be: fasthttp has read them
+	}
+	return fields
+}
 
 // Close ends the exchange: the connection goes back to the pool if both sides are through with it, else it is closed,
 // which tells the upstream to stop.
@@ -359,12 +395,11 @@ func (x *exchange) Close() {
 	uploaded := x.upload == nil || x.upload.stop()
 	alive := x.stop()
 	reuse := false
+	if x.head.status != 0 {
+		framed := !x.hasBody() || x.ended && x.head.length != untilEnd
+		reuse = alive && uploaded && framed && !x.taken && !x.head.closes && x.reader.Buffered() == 0
+	}
 	if x.response != nil {
-		if x.response.BodyStream() == nil {
-			x.ended = true
-		}
-		framed := x.response.SkipBody || x.response.Header.ContentLength() >= -1 || x.response.BodyStream() == nil
-		reuse = alive && uploaded && x.ended && !x.taken && framed && !x.response.ConnectionClose() && x.reader.Buffered() == 0
 		_ = x.response.CloseBodyStream()
 		fasthttp.ReleaseResponse(x.response)
 	}

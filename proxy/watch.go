@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -23,6 +25,9 @@ func (l watchedListener) Accept() (net.Conn, error) {
 // next Read. fasthttp itself notices a client's leaving only when a write fails.
 type watchedConn struct {
 	net.Conn
+	// head, if set, is written in place of the next head that fasthttp writes, whose Connection header it lacks, and the empty
+	// line: fasthttp's own response keeps neither the order of headers nor all that is said twice.
+	head []byte
 
 	mu      sync.Mutex
 	pending *pendingRead
@@ -70,8 +75,6 @@ func (c *watchedConn) Read(b []byte) (int, error) {
 	if p == nil || len(b) == 0 {
 		return c.Conn.Read(b)
 	}
-	// The answer before has been written: the limit of its last part is none of what is written next.
-	_ = c.SetWriteDeadline(time.Time{})
 	<-p.done
 	c.mu.Lock()
 	c.pending = nil
@@ -81,3 +84,27 @@ func (c *watchedConn) Read(b []byte) (int, error) {
 	}
 	return p.n, p.err
 }
+
+// Write writes, or replaces the head that is due. fasthttp writes a head at once, at the beginning of an empty buffer.
+func (c *watchedConn) Write(b []byte) (int, error) {
+	if c.head == nil {
+		return c.Conn.Write(b)
+	}
+	head := c.head
+	c.head = nil
+	own, body, ok := bytes.Cut(b, []byte("\r\n\r\n"))
+	if !ok || !bytes.HasPrefix(own, []byte("HTTP/1.1 ")) {
+		return 0, errHeadSplit
+	}
+	for line := range bytes.SplitSeq(own, []byte("\r\n")) {
+		if bytes.HasPrefix(line, []byte("Connection: ")) {
+			head = append(append(head, line...), "\r\n"...)
+		}
+	}
+	if _, err := c.Conn.Write(append(append(head, "\r\n"...), body...)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+var errHeadSplit = errors.New("fasthttp wrote no whole head at once")

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"strings"
@@ -42,9 +41,8 @@ func (r *request) handleWebSocket() {
 		r.failUpstream(err)
 		return
 	}
-	answer := &x.response.Header
-	switch status := answer.StatusCode(); {
-	case status == fasthttp.StatusSwitchingProtocols && !extended(answer):
+	switch status := x.head.status; {
+	case status == fasthttp.StatusSwitchingProtocols && x.head.value("Sec-WebSocket-Extensions") == "":
 	case status == fasthttp.StatusSwitchingProtocols:
 		r.open = nil
 		x.Close()
@@ -63,7 +61,7 @@ func (r *request) handleWebSocket() {
 	r.open = nil
 	x.taken = true
 	s := &socket{r: r, x: x, client: r.ctx.Conn(), dialect: d, policy: policy}
-	greeting := r.greeting(answer)
+	greeting := r.greeting(x.head)
 	r.server.sockets.Add(1)
 	r.ctx.HijackSetNoResponse(true)
 	r.ctx.Hijack(func(conn net.Conn) {
@@ -78,27 +76,15 @@ func (r *request) upgradeRequired(why string) {
 	r.fail(invalidRequest(fasthttp.StatusUpgradeRequired, "upgrade_not_supported", "", why+": use plain HTTP"))
 }
 
-// extended reports whether an upstream speaks an extension, though none was offered.
-func extended(h *fasthttp.ResponseHeader) bool {
-	for key := range h.All() {
-		if strings.EqualFold(string(key), "Sec-WebSocket-Extensions") {
-			return true
-		}
-	}
-	return false
-}
-
 // greeting is the answer to the client's handshake: the upstream's, which has answered the client's own key.
-func (r *request) greeting(answer *fasthttp.ResponseHeader) []byte {
-	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
-	for key, value := range answer.All() {
-		if !isOwn(key) && !isHop(key, nil) {
-			fmt.Fprintf(&b, "%s: %s\r\n", key, value)
+func (r *request) greeting(answer answerHead) []byte {
+	b := []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+	for _, f := range answer.fields {
+		if !isOwn([]byte(f.name)) && !isHop([]byte(f.name), nil) {
+			b = appendField(b, f.name, f.value)
 		}
 	}
-	fmt.Fprintf(&b, "X-Pith-Request-Id: %s\r\n\r\n", r.id)
-	return b.Bytes()
+	return append(appendField(b, "X-Pith-Request-Id", r.id), "\r\n"...)
 }
 
 // policy is what the options say, before a request's headers.

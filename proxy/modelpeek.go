@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
+	"mime/multipart"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -12,11 +14,12 @@ import (
 // maxPeek is how much of a body that is only forwarded is read ahead to find the model that it names, in bytes.
 const maxPeek = 64 << 10
 
-// peekModel reads ahead in the body of a request of no dialect, if it is JSON, until it has seen the model that the body names at its
-// top level, and returns that and the whole body again. It returns "" if the body is encoded, or names no model in its first maxPeek
-// bytes. An error of the body shows again when the rest is read.
+// peekModel reads ahead in the body of a request of no dialect, if it is JSON or a form with files, until it has seen the model that
+// the body names at its top level, and returns that and the whole body again. It returns "" if the body is encoded, or names no model
+// in its first maxPeek bytes. An error of the body shows again when the rest is read.
 func peekModel(h *fasthttp.RequestHeader, body io.Reader) (model string, whole io.Reader) {
-	if !isJSON(h) || len(contentEncodings(h)) > 0 {
+	modelIn := modelFinder(h)
+	if modelIn == nil {
 		return "", body
 	}
 	head := make([]byte, 0, 4096)
@@ -48,15 +51,25 @@ type failed struct{ err error }
 
 func (f failed) Read([]byte) (int, error) { return 0, f.err }
 
-// isJSON reports whether a body is JSON by its type, or may be since none is stated.
-func isJSON(h *fasthttp.RequestHeader) bool {
+// modelFinder returns what finds the model in the beginning of a body by its type: the name, and whether it is there in full. It is nil
+// for types that name none and for encoded bodies. A body of no stated type may be JSON.
+func modelFinder(h *fasthttp.RequestHeader) func(prefix []byte) (model string, found bool) {
+	if len(contentEncodings(h)) > 0 {
+		return nil
+	}
 	stated := string(headerValue(h, "Content-Type"))
-	kind, _, err := mime.ParseMediaType(stated)
-	return stated == "" || err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json"))
+	kind, params, err := mime.ParseMediaType(stated)
+	switch {
+	case stated == "", err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json")):
+		return modelInObject
+	case err == nil && kind == "multipart/form-data" && params["boundary"] != "":
+		return func(prefix []byte) (string, bool) { return modelInForm(prefix, params["boundary"]) }
+	}
+	return nil
 }
 
-// modelIn returns the model that an object names, of which only a beginning may be there, and whether it was found.
-func modelIn(prefix []byte) (model string, found bool) {
+// modelInObject returns the model that an object names, of which only a beginning may be there, and whether it was found.
+func modelInObject(prefix []byte) (model string, found bool) {
 	s := scanner{data: prefix}
 	_ = s.object(func(key string) error {
 		if key != "model" || s.peek() != '"' {
@@ -70,4 +83,25 @@ func modelIn(prefix []byte) (model string, found bool) {
 		return err
 	})
 	return model, found
+}
+
+// modelInForm returns the field of a form that names the model, as modelInObject does.
+func modelInForm(prefix []byte, boundary string) (model string, found bool) {
+	form := multipart.NewReader(bytes.NewReader(prefix), boundary)
+	for {
+		part, err := form.NextRawPart()
+		if err != nil {
+			return "", false
+		}
+		if part.FormName() != "model" || part.FileName() != "" {
+			continue
+		}
+		value, err := io.ReadAll(part)
+		if err != nil {
+			return "", false
+		}
+		// Only what follows the boundary tells that it is one and not the beginning of a longer line of the value.
+		_, err = form.NextRawPart()
+		return string(value), err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
+	}
 }

@@ -22,8 +22,8 @@ type Upstream struct {
 	// empty.
 	Dialects []Dialect
 	// Models are the names of the models that it serves; a final * stands for any ending. All if empty. A request of no
-	// dialect names a model only if it is JSON, not encoded, and does so in its first 64 KiB: without one it goes to an upstream for
-	// all models, or else to the first for some, and so does one whose model nobody serves.
+	// dialect names a model only if it is JSON or a multipart form, not encoded, and does so in its first 64 KiB: without one it goes to
+	// an upstream for all models, or else to the first for some, and so does one whose model nobody serves.
 	Models []string
 	// Key is the API key that goes up in place of a missing one, instead of Options.UpstreamKey.
 	Key string

@@ -128,6 +128,22 @@ func TestTheUpstreamNeverComesFromTheRequest(t *testing.T) {
 	}
 }
 
+func TestTheAsteriskIsForwarded(t *testing.T) {
+	lines := make(chan string, 2)
+	up := startFaulty(t, func(conn *net.TCPConn, request *http.Request) {
+		lines <- request.Method + " " + request.RequestURI
+		raw("HTTP/1.1 200 OK\r\nAllow: POST\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")(conn, request)
+	})
+	base := startProxy(t, Options{Upstream: up.url() + "/api/v1"})
+	resp := exchangeRaw(t, base, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Allow") != "POST" {
+		t.Errorf("%d %v", resp.StatusCode, resp.Header)
+	}
+	if line := <-lines; line != "OPTIONS *" {
+		t.Errorf("the upstream received %s", line)
+	}
+}
+
 func TestAnswersThatHaveNoBody(t *testing.T) {
 	status := 0
 	base := upstreamOf(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })

@@ -342,7 +342,7 @@ func drain(ctx *fasthttp.RequestCtx, limit int) {
 // send forwards the request's head with a body and waits for the head of the answer.
 func (r *request) send(body requestBody) (*exchange, error) {
 	uri := r.ctx.Request.Header.RequestURI()
-	if len(uri) == 0 || uri[0] != '/' {
+	if asterisk := string(uri) == "*"; !asterisk && (len(uri) == 0 || uri[0] != '/') {
 		// The absolute form names a host; only its path counts.
 		_, after, found := bytes.Cut(uri, []byte("://"))
 		if slash := bytes.IndexByte(after, '/'); found && slash >= 0 {

@@ -233,8 +233,11 @@ func modelOf(body []byte) string {
 var versioned = [...]string{"/chat/completions", "/completions", "/responses", "/messages", "/models", "/embeddings", "/audio", "/moderations", "/rerank"}
 
 // target returns the request URI under which the upstream knows a client's. A client whose base URL lacks the version that
-// the upstream's has is given it.
+// the upstream's has is given it. The asterisk of OPTIONS speaks of the whole server.
 func (u *upstream) target(uri string) string {
+	if uri == "*" {
+		return uri
+	}
 	uri = strings.TrimPrefix(uri, u.Path)
 	if uri == "" || uri[0] != '/' {
 		uri = "/" + uri

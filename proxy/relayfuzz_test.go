@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -192,6 +193,118 @@ func FuzzHeaders(f *testing.F) {
 		got = got[1:]
 		if !slices.Equal(got, want) || len(heads) > 0 {
 			t.Fatalf("sent up %q, want %q; %d more requests", got, want, len(heads))
+		}
+	})
+}
+
+// FuzzAnswerHead has an upstream write anything and close: the client receives one answer and nothing behind it, which is a clear
+// error, broken off, or has the upstream's status, its headers in order and as they are spelled but for those of pith and of the
+// connection, and its body. An answer that is plainly well-formed is passed on, and so are interim ones before it.
+func FuzzAnswerHead(f *testing.F) {
+	f.Add("HTTP/1.1 200 OK\r\ncontent-type: a\r\nContent-Type: b\r\nX-A: \r\nServer:x\r\nDate: now\r\nContent-Length: 2\r\n\r\nok", false)
+	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nConnection: y\r\n\r\n", false)
+	f.Add("HTTP/1.1 200 OK\r\nConnection: X-Hop, close\r\nX-Hop: 1\r\nx-pith-mode: off\r\nKeep-Alive: 1\r\n\r\nall", false)
+	f.Add("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 304\r\nContent-Length: 9\r\n\r\n", false)
+	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", true)
+	f.Add("HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok", false)
+	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false)
+	f.Add("HTTP/1.0 200 OK\nTransfer-Encoding: chunked\nX-A : b\n\tand c\n  \n d\n\n1\r\n", false)
+	f.Add("HTTP/1.1 200 OK\r\nX\rA: b\r\nContent-Length: +2\r\n\r\nok", false)
+	f.Add("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nxyz", false)
+	var now atomic.Pointer[string]
+	dial := inMemory(f, func(conn net.Conn, _ []byte) {
+		_, _ = io.WriteString(conn, *now.Load())
+		_ = conn.Close()
+	})
+	fold := regexp.MustCompile(`([ \t]*\r?\n[ \t]+)+`)
+	plain := regexp.MustCompile(`^HTTP/1\.1 (10[2-9] [ -~]*\r\n([A-Za-z]+: [!-~]+\r\n)*\r\nHTTP/1\.1 )*[2-9][0-9][0-9] [ -~]*\r\n([A-Z][a-z]+-[0-9]+: [!-~]*\r\n)*(Content-Length: 0\r\n)?\r\n$`)
+	f.Fuzz(func(t *testing.T, answer string, asked bool) {
+		if len(answer) > headerBuffer {
+			return
+		}
+		now.Store(&answer)
+		method := http.MethodGet
+		if asked {
+			method = http.MethodHead
+		}
+		conn, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = io.WriteString(conn, method+" /v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		wire, err := io.ReadAll(conn)
+		if err != nil {
+			t.Fatalf("received %q, and then %v", wire, err)
+		}
+		got := string(wire)
+		for rest := answer; ; {
+			if strings.HasPrefix(got, "HTTP/1.1 502 ") && strings.Contains(got, "X-Pith-Request-Id: ") && (asked || strings.Contains(got, `"code":"upstream_`)) {
+				if plain.MatchString(answer) && !strings.Contains(answer, "HTTP/1.1 502 ") {
+					t.Fatalf("%q is refused", answer)
+				}
+				return
+			}
+			// What is due, by another way of reading.
+			end := regexp.MustCompile(`\r?\n\r?\n`).FindStringIndex(rest)
+			if end == nil {
+				t.Fatalf("%q came of a head that does not end: %q", got, rest)
+			}
+			block := fold.ReplaceAllString(rest[:end[0]], " ")
+			this := rest
+			rest = rest[end[1]:]
+			line, block, _ := strings.Cut(strings.ReplaceAll(block, "\r\n", "\n"), "\n")
+			_, line, _ = strings.Cut(line, " ")
+			line = strings.TrimLeft(line, " ")
+			interim := strings.HasPrefix(line, "1")
+			if strings.HasPrefix(line, "100") {
+				continue
+			}
+			var named []string
+			all := fields(strings.ReplaceAll(block, "\n", "\r\n"))
+			for _, field := range all {
+				if strings.EqualFold(field[0], "connection") {
+					named = append(named, connectionOptions([]byte(field[1]))...)
+				}
+			}
+			skip := func(field [2]string) bool {
+				name := strings.TrimRight(field[0], " \t")
+				return isOwn([]byte(name)) || isHop([]byte(name), named)
+			}
+			head, body, _ := strings.Cut(got, "\r\n\r\n")
+			status, lines, _ := strings.Cut(head, "\r\n")
+			want, have := slices.DeleteFunc(all, skip), slices.DeleteFunc(fields(lines), skip)
+			for i := range want {
+				want[i][0] = strings.TrimRight(want[i][0], " \t")
+			}
+			if len(line) == 3 {
+				line += " "
+			}
+			if status != "HTTP/1.1 "+line || !slices.Equal(want, have) {
+				t.Fatalf("received %q %q, want %q %q", status, have, line, want)
+			}
+			if interim {
+				got = body
+				continue
+			}
+			in := bufio.NewReader(strings.NewReader(got))
+			resp, err := http.ReadResponse(in, &http.Request{Method: method})
+			if err != nil {
+				t.Fatalf("received %q: %v", got, err)
+			}
+			content, err := io.ReadAll(resp.Body)
+			if left, _ := io.ReadAll(in); len(left) > 0 {
+				t.Fatalf("received %q behind %q", left, got)
+			}
+			direct, parsed := http.ReadResponse(bufio.NewReader(strings.NewReader(this)), &http.Request{Method: method})
+			if err != nil || parsed != nil {
+				return // broken off, or the reader of the standard library refuses what the upstream says
+			}
+			if body, err := io.ReadAll(direct.Body); err != nil || !bytes.Equal(body, content) {
+				t.Fatalf("received %q, want %q, %v", content, body, err)
+			}
+			return
 		}
 	})
 }

@@ -60,6 +60,9 @@ type policy struct {
 // headerPrefix begins every header of pith's own.
 const headerPrefix = "x-pith-"
 
+// policy is what the options say, before a request's headers.
+func (s *Server) policy() policy { return policy{mode: s.options.Mode, budget: s.options.Budget} }
+
 // isOwn reports whether a header is pith's own.
 func isOwn(name []byte) bool {
 	return len(name) >= len(headerPrefix) && strings.EqualFold(string(name[:len(headerPrefix)]), headerPrefix)

@@ -164,7 +164,6 @@ func (r *request) draftReceipt(body, plain []byte, out shortened) *draft {
 	if r.server.receipts == nil {
 		return nil
 	}
-	out.edited = r.edited
 	return r.server.receipts.draft(Receipt{
 		ID: r.id, Time: r.started.UTC(), Dialect: r.dialect.String(), PromptCache: r.up.Cache.String(),
 		Encodings: append([]string{}, contentEncodings(&r.ctx.Request.Header)...),

@@ -86,6 +86,3 @@ func (r *request) greeting(answer answerHead) []byte {
 	}
 	return append(appendField(b, "X-Pith-Request-Id", r.id), "\r\n"...)
 }
-
-// policy is what the options say, before a request's headers.
-func (s *Server) policy() policy { return policy{mode: s.options.Mode, budget: s.options.Budget} }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"strconv"
 	"strings"
 
@@ -53,6 +54,24 @@ func readAnswerHead(r *bufio.Reader) (answerHead, error) {
 		_, err = r.Discard(len(block))
 	}
 	return head, err
+}
+
+// readTrailers reads the fields behind the last chunk of a body, up to the empty line. The body is whole without them, so malformed
+// ones are none.
+func readTrailers(r *bufio.Reader) ([]field, error) {
+	block, err := peekHead(r)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, err
+	}
+	fields, err := parseFields(string(block))
+	if err != nil {
+		fields = nil
+	}
+	_, err = r.Discard(len(block))
+	return fields, err
 }
 
 // peekHead returns what comes up to the first empty line, and that line.

@@ -147,10 +147,11 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// trail has the fields that came behind the body written behind the last chunk.
+// trail has the fields that came behind the body written behind the last chunk, but for those that fasthttp refuses: they would
+// frame the answer, or name who asks.
 func (b *relayed) trail() {
 	h := &b.r.ctx.Response.Header
-	for _, f := range b.x.trailers() {
+	for _, f := range b.x.trailers {
 		if !isOwn([]byte(f.name)) && !isHop([]byte(f.name), b.x.head.options) && h.AddTrailer(f.name) == nil {
 			h.Add(f.name, f.value)
 		}

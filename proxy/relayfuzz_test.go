@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -210,6 +211,7 @@ func FuzzAnswerHead(f *testing.F) {
 	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false)
 	f.Add("HTTP/1.0 200 OK\nTransfer-Encoding: chunked\nX-A : b\n\tand c\n  \n d\n\n1\r\n", false)
 	f.Add("HTTP/1.1 200 OK\r\nX\rA: b\r\nContent-Length: +2\r\n\r\nok", false)
+	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b \r\nok\r\n0\r\nLocation: x\r\n\r\n", false)
 	f.Add("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nxyz", false)
 	var now atomic.Pointer[string]
 	dial := inMemory(f, func(conn net.Conn, _ []byte) {
@@ -232,7 +234,7 @@ func FuzzAnswerHead(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 		_, _ = io.WriteString(conn, method+" /v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 		wire, err := io.ReadAll(conn)
 		if err != nil {
@@ -281,7 +283,7 @@ func FuzzAnswerHead(f *testing.F) {
 				}
 				return false
 			})
-			if bare := interim || strings.HasPrefix(line, "204"); bare && strings.Contains(strings.ToLower(lines), "content-length:") {
+			if bare := interim || strings.HasPrefix(line, "204"); bare && strings.Contains(strings.ToLower("\n"+lines), "\ncontent-length:") {
 				t.Fatalf("received %q, which has no body", head)
 			}
 			for i := range want {
@@ -311,8 +313,8 @@ func FuzzAnswerHead(f *testing.F) {
 				return // the reader of the standard library refuses what the upstream says
 			}
 			due, broken := io.ReadAll(direct.Body)
-			chunked := strings.Contains(strings.ToLower(this), "transfer-encoding") // of whose spelling fasthttp takes less
-			if err == nil && (broken != nil || !bytes.Equal(due, content)) || err != nil && broken == nil && !chunked {
+			cut := errors.Is(broken, io.ErrUnexpectedEOF) // else it may be the spelling of trailers that is refused
+			if err == nil && (cut || !bytes.Equal(due, content)) || err != nil && broken == nil {
 				t.Fatalf("received %q, %v, want %q, %v", content, err, due, broken)
 			}
 			return

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -95,6 +97,7 @@ func TestAnswersAreThoseOfTheUpstream(t *testing.T) {
 		"OPTIONS of all":      {"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200 OK\r\nAllow: POST\r\nContent-Length: 0\r\n\r\n", false},
 		"trailers":            {get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n", false},
 		"more trailers":       {get, "HTTP/1.1 200 OK\r\nTrailer: X-B, x-a\r\nTransfer-Encoding: chunked\r\ntrailer: X-C\r\n\r\n2\r\nok\r\n0\r\nx-a: 1\r\nX-B: 2\r\nx-a:3\r\n\r\n", false},
+		"an odd trailer":      {get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Location\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n", false},
 		"trailers unnamed":    {get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nServer: b\r\n\r\n", false},
 		"chunk extensions":    {get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=\"b\"\r\nok\r\n1;c\r\n!\r\n0;d\r\n\r\n", false},
 		"closing":             {get, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall until the end", false},
@@ -193,6 +196,38 @@ func TestClientsOfHTTP10GetNoChunks(t *testing.T) {
 		head, body, _ := strings.Cut(string(got), "\r\n\r\n")
 		if (err == nil) != c.whole || c.whole && (body != "ok" || !strings.Contains(head, "Connection: close")) || strings.Contains(head, "chunked") || strings.Contains(head, "Trailer") {
 			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
+// TestATrailerThatIsLeftOutBreaksNothing sends fields that are not passed on behind a body.
+func TestATrailerThatIsLeftOutBreaksNothing(t *testing.T) {
+	for fields, want := range map[string]string{
+		"Location: /x\r\nX-Hop: 1\r\nX-Pith-Mode: off\r\nContent-Length: 7\r\nX-A: b\r\n": "map[X-A:[b]]",
+		"X-A: b\r\nX C: d\r\n": "map[]",
+	} {
+		up := startFaulty(t, raw("HTTP/1.1 200 OK\r\nConnection: x-hop\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"+fields+"\r\n"))
+		base := startProxy(t, Options{Upstream: up.url()})
+		resp := do(t, http.MethodGet, base+"/x", nil)
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || string(body) != "ok" || fmt.Sprint(resp.Trailer) != want {
+			t.Errorf("%q: %q, %v, %v", fields, body, err, resp.Trailer)
+		}
+	}
+}
+
+func TestHeadsComeInPieces(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\n"
+	reader := bufio.NewReaderSize(iotest.OneByteReader(strings.NewReader(head+"ok")), headerBuffer)
+	got, err := readAnswerHead(reader)
+	rest, _ := io.ReadAll(reader)
+	if err != nil || got.status != 200 || got.length != 2 || got.value("x-a") != "b c" || string(rest) != "ok" {
+		t.Errorf("%+v, %v, then %q", got, err, rest)
+	}
+	for size, want := range map[int]error{headerBuffer: nil, headerBuffer + 1: errHeadTooLarge} {
+		long := head[:len(head)-2] + "X-Long: " + strings.Repeat("x", size-len(head)-len("X-Long: \r\n")) + "\r\n\r\n"
+		if _, err := readAnswerHead(bufio.NewReaderSize(strings.NewReader(long), headerBuffer)); len(long) != size || !errors.Is(err, want) {
+			t.Errorf("a head of %d bytes: %v, want %v", len(long), err, want)
 		}
 	}
 }

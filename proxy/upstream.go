@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http/httputil"
 	"net/url"
 	"strconv"
 	"strings"
@@ -17,9 +18,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// upstream is a server that requests go to. fasthttp pools its connections, writes the request's head and undoes chunks; the
+// upstream is a server that requests go to. fasthttp pools its connections and writes the request's head; the
 // exchange itself is ours, because fasthttp's reads an answer only once the request is written in full, cannot be
-// cancelled while it waits, and bounds an answer's whole time instead of its silences. So is the reading of the answer's head.
+// cancelled while it waits, and bounds an answer's whole time instead of its silences. So is the reading of the answer: of its
+// head fasthttp keeps too little, and some trailers it takes for a broken body.
 type upstream struct {
 	Upstream
 
@@ -165,11 +167,13 @@ type exchange struct {
 	release  func(reuse bool)
 	stop     func() bool // ends the watch over the context
 	reader   *bufio.Reader
-	head     answerHead         // of the answer
-	response *fasthttp.Response // reads its body, if it has one, and its trailers
-	upload   *upload            // nil for a body in memory
-	ended    bool               // the answer was read to its end
-	taken    bool               // the connection serves another protocol by now
+	head     answerHead // of the answer
+	body     io.Reader  // of the answer, nil if it has none
+	left     int        // of a body of stated length
+	trailers []field    // that came behind a body in chunks, once it was read to its end
+	upload   *upload    // nil for a body in memory
+	ended    bool       // the answer was read to its end
+	taken    bool       // the connection serves another protocol by now
 }
 
 // do sends a request and reads the head of the answer. head holds everything but the framing; it is not kept. Interim answers,
@@ -240,11 +244,7 @@ func (u *upstream) try(ctx context.Context, head *fasthttp.RequestHeader, body r
 		return x, false, &failure{fasthttp.StatusBadGateway, "upstream_broken", errHead}
 	}
 	if !x.head.bodiless(string(head.Method())) {
-		x.response = fasthttp.AcquireResponse()
-		x.response.StreamBody = true
-		x.response.Header.DisableNormalizing()
-		x.response.Header.SetContentLength(x.head.length)
-		_ = x.response.ReadBody(x.reader, 0) // reads nothing yet
+		x.openBody()
 	}
 	return x, false, nil
 }
@@ -265,6 +265,19 @@ func (x *exchange) receive(interim func(answerHead)) error {
 		}
 	}
 	return errHead
+}
+
+// openBody has the answer's body read as it is framed.
+func (x *exchange) openBody() {
+	switch x.head.length {
+	case inChunks:
+		x.body = httputil.NewChunkedReader(x.reader)
+	case untilEnd:
+		x.body = x.reader
+	default:
+		x.left = x.head.length
+		x.body = io.LimitReader(x.reader, int64(x.left))
+	}
 }
 
 // lease is a connection of the pool, taken out for one exchange.
@@ -360,34 +373,31 @@ func stateLength(head *fasthttp.RequestHeader, length int) {
 // Read reads the answer's body; it fails after a silence of the idle timeout. A body that ends before its length or its
 // last chunk is an error, not an end.
 func (x *exchange) Read(p []byte) (int, error) {
-	if !x.hasBody() {
+	if x.body == nil || x.ended {
 		return 0, io.EOF
 	}
 	if err := x.conn.SetReadDeadline(time.Now().Add(x.up.IdleTimeout)); err != nil {
 		return 0, err
 	}
-	n, err := x.response.BodyStream().Read(p)
-	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		x.ended = true
-		return n, io.EOF
+	n, err := x.body.Read(p)
+	x.left -= n
+	whole := x.head.length >= 0 && x.left == 0 // told with the last bytes: the client, which has counted them, may leave
+	switch {
+	case !whole && !errors.Is(err, io.EOF):
+		return n, err
+	case x.head.length == inChunks:
+		if x.trailers, err = readTrailers(x.reader); err != nil {
+			return n, err
+		}
+	case x.head.length >= 0 && !whole:
+		return n, io.ErrUnexpectedEOF
 	}
-	return n, err
+	x.ended = true
+	return n, io.EOF
 }
 
 // hasBody reports whether the answer has a body, be it an empty one.
-func (x *exchange) hasBody() bool { return x.response != nil }
-
-// trailers are the fields behind a body in chunks that was read to its end.
-func (x *exchange) trailers() []field {
-	if x.head.length != inChunks {
-		return nil
-	}
-	fields, err := parseFields(string(x.response.Header.TrailerHeader()))
-	if err != nil {
-		return nil // cannot be: fasthttp has read them
-	}
-	return fields
-}
+func (x *exchange) hasBody() bool { return x.body != nil }
 
 // Close ends the exchange: the connection goes back to the pool if both sides are through with it, else it is closed,
 // which tells the upstream to stop.
@@ -398,10 +408,6 @@ func (x *exchange) Close() {
 	if x.head.status != 0 {
 		framed := !x.hasBody() || x.ended && x.head.length != untilEnd
 		reuse = alive && uploaded && framed && !x.taken && !x.head.closes && x.reader.Buffered() == 0
-	}
-	if x.response != nil {
-		_ = x.response.CloseBodyStream()
-		fasthttp.ReleaseResponse(x.response)
 	}
 	if x.reader != nil {
 		x.up.pool.ReleaseReader(x.reader)

@@ -23,7 +23,7 @@ import (
 type compressRequest struct {
 	// ID names the line in the output and when a run goes on; the place of the line, as FILE:NUMBER, if empty.
 	ID     jsonID     `json:"id,omitempty"`
-	Query  string     `json:"query"`
+	Query  string     `json:"query"` // without one only what repeats is left out, unless a budget or rate asks for more
 	Budget int        `json:"budget"`
 	Rate   float64    `json:"rate"`
 	Texts  []jsonText `json:"texts"`
@@ -365,11 +365,11 @@ func (b *batch) parse(line []byte) (compressRequest, []string, error) {
 	if request.Budget == 0 && request.Rate == 0 {
 		request.Budget, request.Rate = b.Budget, b.Rate
 	}
+	if request.Texts == nil && request.Context == nil {
+		return compressRequest{}, nil, errors.New("nothing to compress: set \"texts\", or \"context\"")
+	}
 	for _, content := range request.Context {
 		request.Texts = append(request.Texts, jsonText{Content: content})
-	}
-	if request.Query == "" {
-		return compressRequest{}, nil, errors.New("no query: set \"query\" in the line or --query for all")
 	}
 	return request, ignored, nil
 }

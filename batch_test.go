@@ -146,6 +146,22 @@ func TestBatchGoesOnAfterABadLine(t *testing.T) {
 	}
 }
 
+// As on the command line, a line that asks nothing loses what repeats, and no more.
+func TestBatchWithoutAQueryLeavesOutWhatRepeats(t *testing.T) {
+	var page strings.Builder
+	for i := range 30 {
+		fmt.Fprintf(&page, "The harbour of the town number %d was dredged at the expense of its county.\n\n", i)
+	}
+	texts := []jsonText{{Name: "page", Content: page.String()}, {Name: "copy", Content: page.String()}}
+	results := batchResults(t, jsonLine(t, map[string]any{"texts": texts}))
+	if len(results) != 1 || results[0].Texts[0].Output != page.String() || results[0].Texts[1].TokensOut >= results[0].Texts[1].TokensIn/2 {
+		t.Fatalf("results %+v", results)
+	}
+	if results = batchResults(t, jsonLine(t, map[string]any{"budget": 100, "texts": texts})); results[0].TokensOut > 100 {
+		t.Errorf("%d tokens kept of a budget of 100", results[0].TokensOut)
+	}
+}
+
 func TestBatchTakesLLMLinguasNames(t *testing.T) {
 	source := logLines(60, "the answer is forty-two")
 	for name, context := range map[string]any{"a string": source, "a list": []string{source, source}} {

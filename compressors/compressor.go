@@ -107,11 +107,12 @@ func New(options Options) (*Compressor, error) {
 // that does not fit is passed over for those after it.
 //
 // A text of which nothing is kept becomes one marker. Where the budget does not even hold the markers, the last texts
-// become empty outputs. Without a query and a budget, what repeats is left out, down to about three fifths of the tokens, and all
-// else is kept; without a query a budget is met by leaving out first what repeats and last what gives structure. An Input
-// as a whole stays as it is, whatever the budget, for one of the skip reasons: it is
-// small, has no query and repeats nothing, its query asks for whole texts, it fits the budget, or would save fewer than MinSaving tokens. Of a compressed Input, a text that would
-// save fewer than that stays whole if the budget has room for it.
+// become empty outputs. Without a query and a budget, what repeats is left out, down to about three fifths of the tokens,
+// and all else is kept; without a query a budget is met by leaving out first what repeats and last what gives structure.
+//
+// An Input as a whole stays as it is, whatever the budget, for one of the skip reasons: it is small, has no query and
+// repeats nothing, its query asks for whole texts, it fits the budget, or would save fewer than MinSaving tokens. Of a
+// compressed Input, a text that would save fewer than that stays whole if the budget has room for it.
 //
 // An invalid budget, a failing Segmenter or Scorer and a context that ended are errors.
 func (c *Compressor) Compress(ctx context.Context, input Input) (Result, error) {

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// What is kept of texts without a query: all but what repeats, and no less than about cautiousFloor of the tokens: less by a segment at most.
+// What is kept of texts without a query: all but what repeats, and no less than about cautiousFloor of the tokens, less by
+// a segment at most.
 const (
 	cautiousFloor = 0.6
 	// repeatedFrom is the fewest bytes of a segment that counts as a repetition: less may stand anywhere.

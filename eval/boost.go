@@ -21,8 +21,6 @@ type boostRow struct {
 	values []float32
 	weight float64
 	needed bool
-	before float64 // log-odds from which the trees go on
-	group  string
 }
 
 // bins is how many ranges of equal frequency a feature is cut into before the fit.
@@ -33,9 +31,6 @@ const bins = 64
 //
 // The values of a row are the features from first on; trees ask about those only for which ask is true.
 func fitBoost(rows []boostRow, first int, ask func(f int) bool, o BoostOptions) scoring.Boost {
-	if len(rows) == 0 {
-		return scoring.Boost{Scale: 1, Trees: []scoring.Tree{{Nodes: []scoring.TreeNode{{}}}}}
-	}
 	b := newBooster(rows, first, ask, o)
 	out := scoring.Boost{Bias: b.bias, Scale: 1}
 	for range o.Trees {
@@ -71,7 +66,7 @@ func newBooster(rows []boostRow, first int, ask func(f int) bool, o BoostOptions
 	share := min(max(needed/max(all, 1e-9), 1e-3), 1-1e-3)
 	b.bias = math.Log(share / (1 - share))
 	for i := range b.scores {
-		b.scores[i] = b.bias + rows[i].before
+		b.scores[i] = b.bias
 	}
 	column := make([]float32, len(rows))
 	for f := range features {

@@ -35,6 +35,32 @@ func LogSumExp(x []float32) float32 {
 	return m + float32(math.Log(sum))
 }
 
+// Entropy returns the entropy in nats of the distribution whose logits are x (Shannon 1948), 0 for no values and NaN where one
+// is NaN or +Inf. -Inf is an outcome that never happens.
+func Entropy(x []float32) float32 {
+	m := float32(math.Inf(-1))
+	for _, v := range x {
+		m = max(m, v)
+	}
+	if math.IsInf(float64(m), -1) {
+		return 0
+	}
+	var sum, moment float64 // of exp(v-m), and of that times v-m
+	for _, v := range x {
+		if d := v - m; d > -farBelow {
+			e := float64(expf(d))
+			sum += e
+			moment += e * float64(d)
+		} else if math.IsNaN(float64(d)) {
+			return d
+		}
+	}
+	return float32(math.Log(sum) - moment/sum)
+}
+
+// farBelow is how far a logit lies below the largest where it adds nothing to an entropy: exp(-80) of a whole vocabulary.
+const farBelow = 80
+
 // RMSNorm writes dst = x/sqrt(mean(x²)+eps)*weight for each of the m rows of x [m, len(weight)] (Zhang and Sennrich
 // 2019). dst may be x.
 func RMSNorm(dst, x, weight []float32, m int, eps float32) {

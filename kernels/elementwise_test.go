@@ -175,6 +175,29 @@ func TestSoftmaxAndLogSumExp(t *testing.T) {
 	Softmax(nil)
 }
 
+func TestEntropy(t *testing.T) {
+	never := float32(math.Inf(-1))
+	x := []float32{1, 2, never, -3.5}
+	sum, want := math.E+math.Exp(2)+math.Exp(-3.5), 0.0
+	for _, l := range []float64{1, 2, -3.5} {
+		p := math.Exp(l) / sum
+		want -= p * math.Log(p)
+	}
+	near(t, "Entropy", float64(Entropy(x)), want, 1e-6)
+	near(t, "Entropy of equals far from 0", float64(Entropy([]float32{1e4, 1e4, 1e4})), math.Log(3), 1e-6)
+	near(t, "Entropy of the certain", float64(Entropy([]float32{never, 500, -500})), 0, 1e-6)
+	for _, nothing := range [][]float32{nil, {never, never}} {
+		if v := Entropy(nothing); v != 0 {
+			t.Errorf("Entropy of %v = %v", nothing, v)
+		}
+	}
+	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+		if v := Entropy([]float32{1, bad, 2}); !math.IsNaN(float64(v)) {
+			t.Errorf("Entropy with %v = %v", bad, v)
+		}
+	}
+}
+
 func TestArgMaxIsTheFirst(t *testing.T) {
 	for _, c := range []struct {
 		x    []float32

@@ -5,27 +5,26 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 )
 
 // Combination turns features into the probability that a segment is needed, by family: boosted trees (Friedman 2001,
-// "Greedy Function Approximation") on the log-odds. There are three for each family: from the cheap features of all
-// segments, from the decoder's of those that it read, and for the pieces of a needed segment. `pith eval fit` makes it.
+// "Greedy Function Approximation") on the log-odds. There are up to three for each family: from the cheap features of all
+// segments, from these and the decoder's of those that it read, and for the pieces of a needed segment. `pith eval fit` makes it.
 type Combination struct {
 	// Command is how it was made.
 	Command string `json:"command"`
-	// Families holds a pair of models for each family by name.
+	// Families holds the models of each family by name.
 	Families map[string]FamilyModel `json:"families"`
 }
 
 // FamilyModel is what a Combination knows of one family.
 type FamilyModel struct {
 	Cheap Boost `json:"cheap"`
-	// Full goes on from Cheap where the decoder has read: its trees add to Cheap's log-odds, times Carry.
-	Full  Boost   `json:"full"`
-	Carry float64 `json:"carry"`
-	Piece Boost   `json:"piece"` // of the pieces of needed segments
+	// Full takes the place of Cheap where the decoder has read. It has no trees where the decoder reads nothing of a family.
+	Full Boost `json:"full,omitzero"`
+	// Piece is for the pieces of needed segments, in families that are divided.
+	Piece Boost `json:"piece,omitzero"`
 }
 
 // Boost is a sum of trees.
@@ -85,28 +84,22 @@ func (b *Boost) logOdds(r *row, parts *row) float64 {
 // probability returns how likely a segment of the family with these features is needed.
 func (c *Combination) probability(family Family, r *row, parts *row) float64 {
 	m := c.Families[family.String()]
-	sum := m.Cheap.logOdds(r, parts)
-	if r.read() {
-		if parts != nil {
-			for f := range parts {
-				parts[f] *= float32(m.Carry)
-			}
-		}
-		sum = m.Carry*sum + m.Full.logOdds(r, parts)
+	if r.read() && len(m.Full.Trees) > 0 {
+		return logistic(m.Full.logOdds(r, parts))
 	}
-	return logistic(sum)
+	return logistic(m.Cheap.logOdds(r, parts))
 }
 
 // reads reports whether what the decoder says of segments of a family changes anything.
 func (c *Combination) reads(family Family) bool {
-	return slices.ContainsFunc(c.Families[family.String()].Full.Trees, func(t Tree) bool { return len(t.Nodes) > 1 })
+	return len(c.Families[family.String()].Full.Trees) > 0
 }
 
 // logistic turns log-odds into a probability.
 func logistic(logOdds float64) float64 { return 1 / (1 + math.Exp(-logOdds)) }
 
 // Probability is for a fit: it returns how likely a segment of a family is needed. values are its CheapFeatures, or its
-// FullFeatures.
+// FullFeatures where the decoder has read it.
 func (c *Combination) Probability(family string, values []float32) float64 {
 	var r row
 	r.unread()

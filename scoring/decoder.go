@@ -34,8 +34,9 @@ type pass interface {
 	stream() []float32
 	// logProbs sets dst[i] to the log-probability in nats of the token targets[i] after the hidden state x[i], [m, d].
 	logProbs(dst, x []float32, targets []int32)
-	// argmax returns the most probable token after the hidden state x [d], the lowest id of equals.
-	argmax(x []float32) int32
+	// logits calls use with the logits [vocab] after each of the m hidden states in x, [m, d], in order. They are use's until
+	// it returns.
+	logits(x []float32, m int, use func(row int, logits []float32))
 }
 
 // decoderShapeOf reads and checks the sizes of a model of the architecture llama (Touvron et al. 2023) or qwen2 (Yang et al.

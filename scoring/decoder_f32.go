@@ -69,7 +69,7 @@ type decoderF32 struct {
 	// Rows of the pack: residual stream and normed rows [m, d]; queries and attention's output [m, d]; keys and values
 	// [m, kvWidth]; the two halves of the feed-forward network [m, ffn].
 	x, h, q, att, k, v, gate, up []float32
-	logits                       []float32 // [logitRows, vocab]
+	held                         []float32 // logits, [logitRows, vocab]
 }
 
 // logitRows is how many rows' logits are held at a time.
@@ -82,7 +82,7 @@ func (w *weightsF32) newPass(tier kernels.Tier, rows int) pass {
 		x: make([]float32, rows*w.d), h: make([]float32, rows*w.d), q: make([]float32, rows*w.d),
 		att: make([]float32, rows*w.d), k: make([]float32, rows*w.kvWidth()), v: make([]float32, rows*w.kvWidth()),
 		gate: make([]float32, rows*w.ffn), up: make([]float32, rows*w.ffn),
-		logits: make([]float32, logitRows*w.vocab),
+		held: make([]float32, logitRows*w.vocab),
 	}
 }
 
@@ -158,27 +158,20 @@ func (p *decoderF32) attend(layer int, t *part) error {
 	return nil
 }
 
-// headLogits calls use with the logits [vocab] of each row of x [m, d].
-func (p *decoderF32) headLogits(x []float32, m int, use func(row int, logits []float32)) {
+func (p *decoderF32) logits(x []float32, m int, use func(row int, logits []float32)) {
 	w := p.w
 	for r := 0; r < m; r += logitRows {
 		n := min(logitRows, m-r)
 		kernels.RMSNorm(p.h, x[r*w.d:], w.norm, n, w.eps)
-		kernels.MatMul(p.tier, p.logits, p.h, w.head, n, w.vocab, w.d)
+		kernels.MatMul(p.tier, p.held, p.h, w.head, n, w.vocab, w.d)
 		for i := range n {
-			use(r+i, p.logits[i*w.vocab:(i+1)*w.vocab])
+			use(r+i, p.held[i*w.vocab:(i+1)*w.vocab])
 		}
 	}
 }
 
 func (p *decoderF32) logProbs(dst, x []float32, targets []int32) {
-	p.headLogits(x, len(targets), func(row int, logits []float32) {
+	p.logits(x, len(targets), func(row int, logits []float32) {
 		dst[row] = logits[targets[row]] - kernels.LogSumExp(logits)
 	})
-}
-
-func (p *decoderF32) argmax(x []float32) int32 {
-	var best int32
-	p.headLogits(x, 1, func(_ int, logits []float32) { best = int32(kernels.ArgMax(logits)) })
-	return best
 }

@@ -154,7 +154,7 @@ type decoderInt8 struct {
 	k, v      []kernels.BF16 // keys and values of the pack's own rows, [rows, kvWidth]
 	narrow    *kernels.Rows  // of d values
 	wide      *kernels.Rows  // of ffn values
-	logits    []float32      // of one row, [vocab]
+	held      []float32      // logits, [logitRows, vocab]
 }
 
 func (w *weightsInt8) newPass(tier kernels.Tier, rows int) pass {
@@ -235,11 +235,17 @@ func (p *decoderInt8) logProbs(dst, x []float32, targets []int32) {
 	p.w.head.LogProbs(dst, p.narrow, targets, m)
 }
 
-func (p *decoderInt8) argmax(x []float32) int32 {
-	if p.logits == nil {
-		p.logits = make([]float32, p.w.vocab)
+func (p *decoderInt8) logits(x []float32, m int, use func(row int, logits []float32)) {
+	w := p.w
+	if size := min(m, logitRows) * w.vocab; len(p.held) < size {
+		p.held = make([]float32, size)
 	}
-	p.narrow.RMSNorm(x, 1, p.w.eps)
-	p.w.head.MulTo(p.logits, p.w.vocab, p.narrow, 1)
-	return int32(kernels.ArgMax(p.logits))
+	for r := 0; r < m; r += logitRows {
+		n := min(logitRows, m-r)
+		p.narrow.RMSNorm(x[r*w.d:], n, w.eps)
+		w.head.MulTo(p.held, w.vocab, p.narrow, n)
+		for i := range n {
+			use(r+i, p.held[i*w.vocab:(i+1)*w.vocab])
+		}
+	}
 }

@@ -96,6 +96,13 @@ const (
 	FeatureContrast // mean over tokens of what exceeds the mean over the segments read
 	FeatureSurprise // gain weighted by how surprising each token is without a segment
 	FeaturePeak     // the largest gain of one token, over 8
+	// How certain the decoder is of what comes next: of the answer's first token after a question. It knows better how to go
+	// on where the segment holds the answer: entropy as a measure of that is Malinin and Gales's (2021, "Uncertainty
+	// Estimation in Autoregressive Structured Prediction").
+	FeatureCertainty     // minus the entropy, nats
+	FeatureCertaintyRank // rank among those read
+	FeatureCertaintyGap  // less the best
+	FeatureCertaintyGain // above that without a segment
 
 	// Of pieces of a segment (sentences), beside those of the query and of form. "Gap" is less the best piece
 	// of the segment.
@@ -134,6 +141,7 @@ var featureNames = [featureCount]string{
 	"users", "new_name", "name_near", "owner_near", "path_near", "current", "distance", "text_place", "local_place",
 	"tokens", "position", "text_at", "texts", "segments", "share", "form", "enclosed", "lines", "query_size", "query_code",
 	"gain", "gain_rank", "gain_gap", "clipped", "contrast", "surprise", "peak",
+	"certainty", "certainty_rank", "certainty_gap", "certainty_gain",
 	"piece_need", "piece_at", "piece_first", "piece_count", "piece_tokens", "piece_share", "piece_coverage",
 	"piece_coverage_gap", "piece_bm25", "piece_late", "piece_late_gap", "piece_cosine", "piece_cosine_gap",
 	"piece_mentions", "piece_saved", "piece_before", "piece_after", "piece_digits", "piece_names", "query_wants",
@@ -172,9 +180,9 @@ func (f Feature) Rises() bool {
 
 // The features that a model of a Combination reads, as half-open ranges of the order of FeatureNames.
 var (
-	// CheapFeatures are those of every segment, DecoderFeatures those of one that the decoder read.
-	CheapFeatures   = [2]int{0, int(firstDecoderFeature)}
-	DecoderFeatures = [2]int{int(firstDecoderFeature), int(firstPieceFeature)}
+	// CheapFeatures are those of every segment, FullFeatures those of one that the decoder read.
+	CheapFeatures = [2]int{0, int(firstDecoderFeature)}
+	FullFeatures  = [2]int{0, int(firstPieceFeature)}
 	// PieceFeatures are those of a piece.
 	PieceFeatures = [2]int{int(firstPieceFeature), int(featureCount)}
 )

@@ -12,39 +12,42 @@ func (c *call) decoded(ctx context.Context, rows []row, which []int) error {
 		return nil
 	}
 	defer c.stage("decoder", time.Now())
-	gains, tokens, err := c.tokenGains(ctx, which)
+	read, tokens, err := c.readings(ctx, which)
 	if err != nil {
 		return err
 	}
 	c.out.ModelTokens += tokens
-	n := len(gains.alone)
+	alone := read.alone.logProbs
+	n := len(alone)
 	if n == 0 {
 		return nil
 	}
 	// What a token gains on average over the segments read, and how surprising it is.
 	average := make([]float64, n)
-	for _, g := range gains.given {
-		for j, v := range g {
+	for _, g := range read.given {
+		for j, v := range g.logProbs {
 			average[j] += float64(v) / float64(len(which))
 		}
 	}
 	surprise, total := make([]float64, n), 0.0
-	for j, v := range gains.alone {
+	for j, v := range alone {
 		surprise[j] = -float64(v)
 		total += surprise[j]
 	}
-	means := make([]float64, len(which))
-	best := math.Inf(-1)
-	for k := range which {
-		means[k] = mean(gains.given[k]) - mean(gains.alone)
+	means, certainties := make([]float64, len(which)), make([]float64, len(which))
+	best, surest := math.Inf(-1), math.Inf(-1)
+	for k, g := range read.given {
+		means[k] = mean(g.logProbs) - mean(alone)
 		best = max(best, means[k])
+		certainties[k] = -float64(g.entropy)
+		surest = max(surest, certainties[k])
 	}
-	ranks := reciprocalRanks(means)
+	ranks, certaintyRanks := reciprocalRanks(means), reciprocalRanks(certainties)
 	for k, i := range which {
 		r := &rows[i]
 		clipped, contrast, weighted, peak := 0.0, 0.0, 0.0, 0.0
-		for j, v := range gains.given[k] {
-			gain := float64(v) - float64(gains.alone[j])
+		for j, v := range read.given[k].logProbs {
+			gain := float64(v) - float64(alone[j])
 			clipped += max(0, gain) / float64(n)
 			contrast += max(0, float64(v)-average[j]) / float64(n)
 			weighted += gain * surprise[j] / max(total, 1e-9)
@@ -57,6 +60,10 @@ func (c *call) decoded(ctx context.Context, rows []row, which []int) error {
 		r.set(FeatureContrast, within(contrast, 4))
 		r.set(FeatureSurprise, within(weighted, 8))
 		r.set(FeaturePeak, min(2, peak/8))
+		r.set(FeatureCertainty, certainties[k])
+		r.set(FeatureCertaintyRank, certaintyRanks[k])
+		r.set(FeatureCertaintyGap, certainties[k]-surest)
+		r.set(FeatureCertaintyGain, certainties[k]+float64(read.alone.entropy))
 	}
 	return nil
 }

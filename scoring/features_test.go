@@ -188,7 +188,7 @@ func TestDecoderReadsOnlyWhatCounts(t *testing.T) {
 	deaf := scoring.Combination{Families: map[string]scoring.FamilyModel{}}
 	for name, m := range whole.Families {
 		if name == scoring.Code.String() {
-			m.Full = scoring.Boost{Scale: 1, Trees: []scoring.Tree{{Nodes: []scoring.TreeNode{{}}}}}
+			m.Full = scoring.Boost{}
 		}
 		deaf.Families[name] = m
 	}

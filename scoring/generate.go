@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pith-llm/pith/kernels"
 )
 
 // GenerateOptions say what to generate.
@@ -119,7 +121,9 @@ func (lm *LM) step(ctx context.Context, d *decoder, kv *KV, tokens []int32) (int
 		}
 		kv.n += len(tokens)
 	}
-	return w.pass.argmax(kv.last), nil
+	var best int32
+	w.pass.logits(kv.last, 1, func(_ int, logits []float32) { best = int32(kernels.ArgMax(logits)) })
+	return best, nil
 }
 
 // answer is the text generated so far and how much of it is out.

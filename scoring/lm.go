@@ -172,6 +172,8 @@ type Sequence struct {
 	// From says which log-probabilities are wanted: those of Tokens[From:], each given all that precedes it. It is at
 	// least 1 where nothing precedes Tokens, or the Head of a KV; len(Tokens) wants none.
 	From int
+	// Entropy asks how uncertain it is what follows Tokens, of which there has to be one.
+	Entropy bool
 	// KeepKV asks for the keys and values of Prefix and Tokens together.
 	KeepKV bool
 }
@@ -180,6 +182,8 @@ type Sequence struct {
 type Result struct {
 	// LogProbs of Sequence.Tokens[From:], in nats.
 	LogProbs []float32
+	// Entropy in nats of the token after the last one (Shannon 1948); 0 unless Sequence.Entropy asked for it.
+	Entropy float32
 	// KV of prefix and tokens; nil unless KeepKV asked for it.
 	KV *KV
 }
@@ -216,6 +220,9 @@ func (lm *LM) check(s Sequence) error {
 	}
 	if err := lm.checkTokens(s.Tokens, s.Prefix.Len()); err != nil {
 		return err
+	}
+	if s.Entropy && len(s.Tokens) == 0 {
+		return errors.New("the entropy after no tokens is wanted")
 	}
 	least := 0
 	if !s.Prefix.predicts() {

@@ -46,7 +46,7 @@ func TestResultsDoNotDependOnCompany(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		var sequences []scoring.Sequence
 		for _, length := range []int{1, 2, 3, 31, 32, 33, 64, 100, 7, 90, 5, 128, 61} {
-			sequences = append(sequences, scoring.Sequence{Tokens: n.random(r, length), From: 1 + r.IntN(length)})
+			sequences = append(sequences, scoring.Sequence{Tokens: n.random(r, length), From: 1 + r.IntN(length), Entropy: length%3 > 0})
 		}
 		o.Workers = 1
 		lm := n.load(t, o)
@@ -64,8 +64,11 @@ func TestResultsDoNotDependOnCompany(t *testing.T) {
 					shuffled[i] = sequences[j]
 				}
 				for i, got := range logProbs(t, lm, shuffled...) {
-					if want := alone[order[i]]; !slices.Equal(got.LogProbs, want.LogProbs) {
-						t.Fatalf("%d workers: sequence %d in place %d gives %v, alone %v", workers, order[i], i, got.LogProbs, want.LogProbs)
+					if want := alone[order[i]]; !slices.Equal(got.LogProbs, want.LogProbs) || got.Entropy != want.Entropy {
+						t.Fatalf("%d workers: sequence %d in place %d gives %v, alone %v", workers, order[i], i, got, want)
+					}
+					if asked := shuffled[i].Entropy; asked != (got.Entropy > 0) {
+						t.Errorf("entropy %v where it was wanted: %t", got.Entropy, asked)
 					}
 				}
 			}
@@ -78,7 +81,8 @@ func TestPrefixEqualsFullPass(t *testing.T) {
 		// 420 tokens are taken in two packs.
 		ids := n.random(rand.New(rand.NewPCG(9, 10)), 420)
 		lm := n.load(t, o)
-		full := logProbs(t, lm, scoring.Sequence{Tokens: ids, From: 1})[0].LogProbs
+		whole := logProbs(t, lm, scoring.Sequence{Tokens: ids, From: 1, Entropy: true})[0]
+		full := whole.LogProbs
 		for _, cut := range []int{0, 1, 17, 256, 257, 419} {
 			prefix := logProbs(t, lm, scoring.Sequence{Tokens: ids[:cut], From: min(1, cut), KeepKV: true})[0]
 			if cut > 0 && !slices.Equal(prefix.LogProbs, full[:cut-1]) {
@@ -93,9 +97,12 @@ func TestPrefixEqualsFullPass(t *testing.T) {
 			}
 			// Used twice: a prefix is not changed by what follows it.
 			for range 2 {
-				rest := logProbs(t, lm, scoring.Sequence{Prefix: prefix.KV, Tokens: ids[cut:], From: from})[0].LogProbs
-				if want := full[cut-1+from:]; !slices.Equal(rest, want) {
-					t.Fatalf("after a prefix of %d tokens: worst difference %g", cut, worst(rest, want))
+				rest := logProbs(t, lm, scoring.Sequence{Prefix: prefix.KV, Tokens: ids[cut:], From: from, Entropy: true})[0]
+				if want := full[cut-1+from:]; !slices.Equal(rest.LogProbs, want) {
+					t.Fatalf("after a prefix of %d tokens: worst difference %g", cut, worst(rest.LogProbs, want))
+				}
+				if rest.Entropy != whole.Entropy {
+					t.Fatalf("after a prefix of %d tokens: entropy %v, in one %v", cut, rest.Entropy, whole.Entropy)
 				}
 			}
 		}
@@ -121,6 +128,7 @@ func TestSequencesOutOfRange(t *testing.T) {
 		"from negative":                 {Prefix: kv, Tokens: []int32{1, 2}, From: -1},
 		"token past the vocabulary":     {Tokens: []int32{1, vocab}, From: 1},
 		"token negative":                {Tokens: []int32{1, -1}, From: 1},
+		"entropy after no token":        {Prefix: kv, Entropy: true},
 	} {
 		if _, err := lm.LogProbs(t.Context(), []scoring.Sequence{{Tokens: []int32{1}, From: 1}, s}); err == nil {
 			t.Errorf("%s: accepted", name)

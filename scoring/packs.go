@@ -21,6 +21,7 @@ type part struct {
 	// Both are nil for a sequence in one part.
 	stored, before *progress
 	last           []float32 // where the hidden state of the last token goes; nil if nobody wants it
+	entropy        *float32  // where the entropy of what follows the last token goes; nil if nobody wants it
 	// Which log-probabilities are wanted: those of next[i] after row i of the part, for i >= from, into out in that order.
 	// Row -1 is the hidden state prior, of what comes before the whole sequence; what follows it is tokens[0].
 	next  []int32
@@ -138,6 +139,9 @@ func (p *planner) plan(sequences []Sequence) []Result {
 			kv.n += len(s.Tokens) // nobody reads it before the call is done
 			results[i].KV = kv
 		}
+		if s.Entropy {
+			whole.entropy = &results[i].Entropy
+		}
 		switch {
 		case len(s.Tokens) == 0:
 		case len(s.Tokens) > longest:
@@ -179,7 +183,7 @@ func (p *planner) cut(whole part, longest int) {
 		n := len(t.next) - t.from
 		t.out, out = out[:n], out[n:]
 		if end < len(tokens) {
-			t.last = nil
+			t.last, t.entropy = nil, nil
 		}
 		t.before, t.stored = before, newProgress()
 		before = t.stored
@@ -258,6 +262,8 @@ type worker struct {
 	targets []int32   // the tokens whose log-probabilities they give
 	out     []float32
 	home    []*float32 // where each result goes
+	ends    []float32  // hidden states after which the entropy is wanted
+	endHome []*float32 // where each entropy goes
 }
 
 // borrow waits for a worker.
@@ -306,8 +312,15 @@ func (w *worker) run(ctx context.Context, pack []part, d int) error {
 			end := p.row + len(p.tokens)
 			copy(p.last, x[(end-1)*d:end*d])
 		}
+		if p.entropy != nil {
+			end := p.row + len(p.tokens)
+			w.ends = append(w.ends, x[(end-1)*d:end*d]...)
+			w.endHome = append(w.endHome, p.entropy)
+		}
 	}
 	w.head()
+	w.pass.logits(w.ends, len(w.endHome), func(row int, logits []float32) { *w.endHome[row] = kernels.Entropy(logits) })
+	w.ends, w.endHome = w.ends[:0], w.endHome[:0]
 	return nil
 }
 

@@ -7,10 +7,16 @@ import (
 	"github.com/pith-llm/pith/cache"
 )
 
-// pairScore holds the log-probabilities of a query's tokens given a segment, with what they cost.
+// pairScore holds what the decoder makes of a query after a segment, with what that cost.
 type pairScore struct {
-	logProbs []float32 // nats
+	logProbs []float32 // of the query's tokens, nats
+	entropy  float32   // of the token after the prompt: the answer's first, or what follows code; nats
 	tokens   int
+}
+
+// newPairScore returns what a prompt's result says; tokens are those that it cost. The result is the call's own.
+func newPairScore(p prompt, r Result, tokens int) pairScore {
+	return pairScore{slices.Clone(r.LogProbs[:p.to-p.from]), r.Entropy, tokens}
 }
 
 func (p pairScore) bytes() int64 { return int64(4*len(p.logProbs) + pairBytes) }
@@ -47,35 +53,35 @@ func (c *call) cosines(ctx context.Context, which []int) ([]float64, int, error)
 // approximated mutual information (Shi et al. 2025) with mean log-probabilities in place of perplexities, which for one
 // query rank alike.
 func (c *call) gains(ctx context.Context, which []int) ([]float64, int, error) {
-	g, tokens, err := c.tokenGains(ctx, which)
+	g, tokens, err := c.readings(ctx, which)
 	if err != nil {
 		return nil, 0, err
 	}
 	gains := make([]float64, len(which))
 	for i, given := range g.given {
-		gains[i] = mean(given) - mean(g.alone)
+		gains[i] = mean(given.logProbs) - mean(g.alone.logProbs)
 	}
 	return gains, tokens, nil
 }
 
-// logProbs holds the log-probabilities of a query's tokens, nats: alone, and given each segment.
-type logProbs struct {
-	alone []float32
-	given [][]float32
+// readings holds what the decoder makes of a query: alone, and given each segment.
+type readings struct {
+	alone pairScore
+	given []pairScore
 }
 
-// tokenGains returns the log-probabilities of the query's tokens for the segments which, and the tokens that this takes
-// at the cold price.
-func (c *call) tokenGains(ctx context.Context, which []int) (logProbs, int, error) {
+// readings returns what the decoder makes of the query after the segments which, and the tokens that this takes at the cold
+// price.
+func (c *call) readings(ctx context.Context, which []int) (readings, int, error) {
 	lm, err := c.scorer.lm()
 	if err != nil {
-		return logProbs{}, 0, err
+		return readings{}, 0, err
 	}
 	prompt := c.query.prompt(lm.Tokenizer())
 	queryKey := prompt.key()
 	alone, err := c.alone(ctx, lm, prompt, queryKey)
 	if err != nil {
-		return logProbs{}, 0, err
+		return readings{}, 0, err
 	}
 	pairs := make([]pairScore, len(which))
 	var run []pending
@@ -106,7 +112,7 @@ func (c *call) tokenGains(ctx context.Context, which []int) (logProbs, int, erro
 		p.tokens = p.tokens[:min(len(p.tokens), maxSegmentTokens)]
 		if held+len(p.tokens) > runTokens {
 			if err := flush(); err != nil {
-				return logProbs{}, 0, err
+				return readings{}, 0, err
 			}
 			clear(first)
 		}
@@ -115,15 +121,13 @@ func (c *call) tokenGains(ctx context.Context, which []int) (logProbs, int, erro
 		held += len(p.tokens)
 	}
 	if err := flush(); err != nil {
-		return logProbs{}, 0, err
+		return readings{}, 0, err
 	}
-	out := logProbs{alone: alone.logProbs, given: make([][]float32, len(which))}
 	tokens := alone.tokens
-	for at, p := range pairs {
-		out.given[at] = p.logProbs
+	for _, p := range pairs {
 		tokens += p.tokens
 	}
-	return out, tokens, nil
+	return readings{alone, pairs}, tokens, nil
 }
 
 // pending is a segment whose pair with the query is not cached.
@@ -138,11 +142,11 @@ type pending struct {
 func (c *call) alone(ctx context.Context, lm *LM, p prompt, key cache.Key) (pairScore, error) {
 	key = cache.NewKey("alone").Key("query", key).Sum()
 	ref, err := c.scorer.pairs.Do(ctx, key, pairScore.bytes, func(ctx context.Context) (pairScore, error) {
-		results, err := lm.LogProbs(ctx, []Sequence{{Tokens: p.tokens, From: p.from}})
+		results, err := lm.LogProbs(ctx, []Sequence{{Tokens: p.tokens, From: p.from, Entropy: true}})
 		if err != nil {
 			return pairScore{}, err
 		}
-		return pairScore{results[0].LogProbs, len(p.tokens)}, nil
+		return newPairScore(p, results[0], len(p.tokens)), nil
 	})
 	if err != nil {
 		return pairScore{}, err
@@ -179,14 +183,14 @@ func (c *call) scorePairs(ctx context.Context, lm *LM, p prompt, run []pending) 
 	}
 	queries := make([]Sequence, len(run))
 	for i := range run {
-		queries[i] = Sequence{Prefix: kvs[i], Tokens: p.tokens, From: p.from}
+		queries[i] = Sequence{Prefix: kvs[i], Tokens: p.tokens, From: p.from, Entropy: true}
 	}
 	results, err := lm.LogProbs(ctx, queries)
 	if err != nil {
 		return err
 	}
 	for i, r := range results {
-		run[i].score = pairScore{slices.Clone(r.LogProbs), len(run[i].tokens) + len(p.tokens)} // not all results of the call
+		run[i].score = newPairScore(p, r, len(run[i].tokens)+len(p.tokens))
 		c.scorer.pairs.Put(run[i].pair, run[i].score, run[i].score.bytes())
 	}
 	return nil

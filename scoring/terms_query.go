@@ -21,6 +21,8 @@ const (
 	// with it, on commit_localize, HotpotQA and MuSiQue (31 cases) there is no difference beyond noise; and for a short
 	// question it is half of the cost.
 	questionStart = "\n\nQuestion:"
+	// answerStart comes after a question, so that the next token is the answer's first.
+	answerStart = "\nAnswer:"
 )
 
 // query is what is asked, in the forms that the terms read.
@@ -156,6 +158,7 @@ func isPlainWord(word string) bool {
 type prompt struct {
 	tokens []int32
 	from   int // the first token that counts: what comes before is the same for all queries
+	to     int // and behind the last: what comes after asks for an answer
 }
 
 func (q query) prompt(bpe *tokenizer.BPE) prompt {
@@ -165,11 +168,14 @@ func (q query) prompt(bpe *tokenizer.BPE) prompt {
 		p.from = len(p.tokens)
 		own := bpe.Encode(nil, q.short)
 		p.tokens = append(p.tokens, own[max(0, len(own)-maxQueryTokens):]...)
+		p.to = len(p.tokens)
 	} else {
 		p.tokens = bpe.Encode(nil, questionStart)
 		p.from = len(p.tokens)
 		own := bpe.Encode(nil, " "+q.short)
 		p.tokens = append(p.tokens, own[:min(len(own), maxQueryTokens)]...)
+		p.to = len(p.tokens)
+		p.tokens = bpe.Encode(p.tokens, answerStart)
 	}
 	return p
 }
@@ -179,5 +185,5 @@ func (p prompt) key() cache.Key {
 	for _, id := range p.tokens {
 		raw = binary.LittleEndian.AppendUint32(raw, uint32(id))
 	}
-	return cache.NewKey("prompt").Text("tokens", string(raw)).Int("from", p.from).Sum()
+	return cache.NewKey("prompt").Text("tokens", string(raw)).Int("from", p.from).Int("to", p.to).Sum()
 }

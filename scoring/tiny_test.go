@@ -236,13 +236,24 @@ func (n *tiny) logProbs(ids []int32) []float32 {
 	return out
 }
 
+// entropy returns that of the token after ids.
+func (n *tiny) entropy(ids []int32) float64 {
+	logits := n.logits(ids)[len(ids)-1]
+	sum, moment := 0.0, 0.0
+	for _, l := range logits {
+		sum += math.Exp(l)
+		moment += l * math.Exp(l)
+	}
+	return math.Log(sum) - moment/sum
+}
+
 func TestTinyNetworkAgainstFloat64(t *testing.T) { againstFloat64(t, newTiny()) }
 
 // againstFloat64 compares both precisions on all tiers with the reference.
 func againstFloat64(t *testing.T, n *tiny) {
 	t.Helper()
 	ids := n.random(rand.New(rand.NewPCG(1, 2)), 120)
-	want := n.logProbs(ids)
+	want, entropy := n.logProbs(ids), n.entropy(ids)
 	for _, tier := range kernels.Supported() {
 		for _, c := range []struct {
 			precision   scoring.Precision
@@ -252,9 +263,12 @@ func againstFloat64(t *testing.T, n *tiny) {
 			{scoring.Int8, 0.3, 0.05},
 		} {
 			lm := n.load(t, scoring.LMOptions{Precision: c.precision, Tier: tier, Workers: 1})
-			results, err := lm.LogProbs(t.Context(), []scoring.Sequence{{Tokens: ids, From: 1}})
+			results, err := lm.LogProbs(t.Context(), []scoring.Sequence{{Tokens: ids, From: 1, Entropy: true}})
 			if err != nil {
 				t.Fatal(err)
+			}
+			if d := math.Abs(float64(results[0].Entropy) - entropy); !(d <= c.worst) {
+				t.Errorf("%v %v: entropy %v, want %v", tier, c.precision, results[0].Entropy, entropy)
 			}
 			got := results[0].LogProbs
 			var mean float64

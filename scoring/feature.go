@@ -48,8 +48,6 @@ const (
 	FeatureWindowGap    // less the best
 	FeatureTextCosine   // the largest cosine in the text
 	FeatureNearby       // mean cosine of the segments before and after in the text
-	FeatureSignature    // cosine of a definition's names and first line alone; of all of it where it is none
-	FeatureSignatureGap // less the best
 	FeatureHeadline     // cosine to the first line of a query of several
 	FeatureEcho         // largest cosine to one of the best segments by the cheap sum, itself left out: evidence of a second hop
 
@@ -136,7 +134,7 @@ var featureNames = [featureCount]string{
 	"mentions", "name_mentioned", "text_mentioned",
 	"compression",
 	"cosine", "cosine_rank", "cosine_gap", "late", "late_rank", "late_gap",
-	"late_contrast", "window", "window_gap", "text_cosine", "nearby", "signature", "signature_gap", "headline", "echo",
+	"late_contrast", "window", "window_gap", "text_cosine", "nearby", "headline", "echo",
 	"named_by_best", "names_best", "defines_used", "imported", "same_folder", "imported_name", "import_unused", "query_uses",
 	"users", "new_name", "name_near", "owner_near", "path_near", "current", "distance", "text_place", "local_place",
 	"tokens", "position", "text_at", "texts", "segments", "share", "form", "enclosed", "lines", "query_size", "query_code",

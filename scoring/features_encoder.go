@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/pith-llm/pith/cache"
 	"github.com/pith-llm/pith/kernels"
@@ -21,26 +20,23 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 	if err := c.read(ctx, encoder, r); err != nil {
 		return err
 	}
-	parts, err := c.partEncodings(ctx, encoder, r.signatures)
+	headline, headlineTokens, err := c.headline(ctx, encoder)
 	if err != nil {
 		return err
 	}
-	c.spend(c.asked.tokens + parts.tokens)
+	c.spend(c.asked.tokens + headlineTokens)
 	n := len(c.segments)
 	cosines, windows, matches := make([]float64, n), make([]float64, n), make([][]float32, n)
-	signatures, headlines := make([]float64, n), make([]float64, n)
+	headlines := make([]float64, n)
 	err = inParallel(len(r.which), encoder.options.Workers, func(k int) error {
 		i := r.which[k]
 		e := c.vectors[i]
 		cosines[i] = kernelDot(encoder, e.Unit, c.asked.Unit)
 		windows[i] = bestWindow(encoder, c.asked.Unit, e.Tokens)
 		matches[i] = bestMatches(encoder, c.asked.Tokens, e.Tokens)
-		signatures[i], headlines[i] = cosines[i], cosines[i]
-		if signature := parts.signatures[i]; signature != nil {
-			signatures[i] = kernelDot(encoder, signature, c.asked.Unit)
-		}
-		if parts.headline != nil {
-			headlines[i] = kernelDot(encoder, e.Unit, parts.headline)
+		headlines[i] = cosines[i]
+		if headline != nil {
+			headlines[i] = kernelDot(encoder, e.Unit, headline)
 		}
 		return nil
 	})
@@ -51,7 +47,7 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 		c.spend(c.vectors[i].tokens)
 	}
 	late, contrast := meanMatch(matches), contrastOf(matches, r.which)
-	for _, values := range [...][]float64{cosines, windows, signatures, headlines, late, contrast} {
+	for _, values := range [...][]float64{cosines, windows, headlines, late, contrast} {
 		c.middleIfUnread(values)
 	}
 	textBest := make([]float64, c.texts)
@@ -60,13 +56,9 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 	}
 	for i := range rows {
 		textBest[c.textOf[i]] = max(textBest[c.textOf[i]], cosines[i])
-		rows[i].set(FeatureSignature, signatures[i])
 	}
 	bestCosine, bestLate := max(-1, slices.Max(cosines)), max(-1, slices.Max(late))
-	bestWindow, bestSignature := max(-1, slices.Max(windows)), -1.0
-	for i := range rows {
-		bestSignature = max(bestSignature, float64(rows[i][FeatureSignature]))
-	}
+	bestWindow := max(-1, slices.Max(windows))
 	cosineRanks, lateRanks := reciprocalRanks(cosines), reciprocalRanks(late)
 	for i := range rows {
 		r := &rows[i]
@@ -79,7 +71,6 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 		r.set(FeatureLateContrast, contrast[i])
 		r.set(FeatureWindow, windows[i])
 		r.set(FeatureWindowGap, windows[i]-bestWindow)
-		r.set(FeatureSignatureGap, float64(r[FeatureSignature])-bestSignature)
 		r.set(FeatureHeadline, headlines[i])
 		r.set(FeatureTextCosine, textBest[c.textOf[i]])
 		near, n := 0.0, 0.0
@@ -261,68 +252,16 @@ func widen(x []int8) []float32 {
 	return out
 }
 
-// partVectors are those of what is read apart: the names and first lines of definitions, nil for other segments, and the
-// query's headline, nil if it is all of the query.
-type partVectors struct {
-	signatures [][]float32
-	headline   []float32
-	tokens     int
-}
-
-// partEncodings returns the vectors of what is read apart, those of signatures only if they are to be read.
-func (c *call) partEncodings(ctx context.Context, encoder *Encoder, signatures bool) (partVectors, error) {
-	parts := partVectors{signatures: make([][]float32, len(c.segments))}
-	var texts []passage
-	var of []int
-	for i := range c.segments {
-		if text := c.segments[i].signature(); signatures && text != "" {
-			texts, of = append(texts, newPassage(text)), append(of, i)
-		}
+// headline returns the vector of the query's headline and the tokens that it takes; nil if it is all of the query.
+func (c *call) headline(ctx context.Context, encoder *Encoder) ([]float32, int, error) {
+	if c.query.headline == c.query.short {
+		return nil, 0, nil
 	}
-	if c.query.headline != c.query.short {
-		texts, of = append(texts, newPassage(c.query.headline)), append(of, -1)
-	}
-	encodings, err := c.encode(ctx, encoder, texts)
+	encodings, err := c.encode(ctx, encoder, []passage{newPassage(c.query.headline)})
 	if err != nil {
-		return partVectors{}, err
+		return nil, 0, err
 	}
-	for k, i := range of {
-		if parts.tokens += encodings[k].tokens; i < 0 {
-			parts.headline = encodings[k].Unit
-		} else {
-			parts.signatures[i] = encodings[k].Unit
-		}
-	}
-	return parts, nil
-}
-
-// maxSignature bounds the bytes of code that are read as a definition's first line.
-const maxSignature = 160
-
-// signature returns what a definition is known by, as words: its name, what encloses it, and the line that names it; empty
-// for a segment that is no definition or hardly more than that.
-func (s *Segment) signature() string {
-	if s.Family != Code || s.Form < FormFunction || s.Form > FormClass || len(s.Text) < maxSignature {
-		return ""
-	}
-	name := lastName(s.Name)
-	if name == "" {
-		return ""
-	}
-	line := s.Text
-	if at := strings.Index(line, name); at >= 0 {
-		line = line[strings.LastIndexByte(line[:at], '\n')+1:]
-	}
-	line = strings.ToValidUTF8(line[:min(len(line), maxSignature)], "")
-	if end := strings.IndexByte(line, '\n'); end >= 0 {
-		line = line[:end]
-	}
-	var words strings.Builder
-	eachWord(s.Name, func(word []byte) {
-		words.Write(word)
-		words.WriteByte(' ')
-	})
-	return words.String() + "\n" + strings.TrimSpace(line)
+	return encodings[0].Unit, encodings[0].tokens, nil
 }
 
 // encoding is what is cached of a text, with what it cost.

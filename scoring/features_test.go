@@ -137,23 +137,6 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-func TestSignatureIsReadApart(t *testing.T) {
-	body := "\n\tfor _, line := range lines {\n\t\tbread.Knead(flour, water, salt)\n\t\toven.Bake(bread, 40)\n\t}\n\ttable.Set(plates, glasses, forks)\n\tguests.Call()\n\treturn nil\n}\n"
-	segments := []scoring.Segment{
-		{Family: scoring.Code, Form: scoring.FormFunction, Name: "checkPassword", Text: "func checkPassword(user, password string) error {" + body},
-		{Family: scoring.Code, Form: scoring.FormFunction, Name: "drawCircle", Text: "func drawCircle(x, y, radius float64) error {" + body},
-		{Family: scoring.Code, Form: scoring.FormLines, Text: "// a comment about neither"},
-	}
-	of := features(t, "verify the password of a user", segments)
-	cosine, signature := of("cosine"), of("signature")
-	if signature[0] <= cosine[0] || signature[0]-signature[1] <= cosine[0]-cosine[1] {
-		t.Errorf("signatures %v tell the two apart no better than whole functions %v", signature, cosine)
-	}
-	if signature[2] != cosine[2] {
-		t.Errorf("what has no signature has %v, and cosine %v", signature[2], cosine[2])
-	}
-}
-
 // Only code before a cursor is looked at for what it continues.
 func TestIssuesAreNoCode(t *testing.T) {
 	queryCode := func(query string) float64 { return features(t, query, unfinishedProject())("query_code")[0] }

@@ -68,6 +68,16 @@ func TestPlanBoundsWhatIsRead(t *testing.T) {
 	}
 }
 
+// Where the decoder can read only a few of many segments it reads none.
+func TestDecoderReadsNoSmallPart(t *testing.T) {
+	for n, reads := range map[int]bool{8: true, 60: false} {
+		scores := score(t, newScorer(t, "default", scoring.Options{ModelTokens: 1200}), dredged, report(n))
+		if read := slices.ContainsFunc(scores.Stages, func(s scoring.Stage) bool { return s.Name == "decoder" }); read != reads {
+			t.Errorf("of %d segments some were read: %t", n, read)
+		}
+	}
+}
+
 // A plan that pays for nothing but the query leaves the words.
 func TestPlanOfNothing(t *testing.T) {
 	segments := report(10)

@@ -46,13 +46,11 @@ type reading struct {
 	which    []int     // the segments that are read, in order
 	passages []passage // what is read of each
 	cut      int       // of how many only the beginning
-	// signatures says that those of definitions are read too.
-	signatures bool
 }
 
 // allOf is all of the segments which.
 func (c *call) allOf(which []int) reading {
-	r := reading{which: which, passages: make([]passage, len(which)), signatures: true}
+	r := reading{which: which, passages: make([]passage, len(which))}
 	for k, i := range which {
 		r.passages[k] = c.passage(i)
 	}
@@ -64,7 +62,7 @@ var beginnings = [...]int{192, 128, 96, 64, 48, shortestBeginning}
 
 const shortestBeginning = 32
 
-// planned is what the plan allows: everything, or without the signatures; or else, in the order of the query's words that
+// planned is what the plan allows: everything; or else, in the order of the query's words that
 // they have, the best segments whole and the beginnings of the others, as long as they fit; or else the shortest
 // beginnings of as many as fit. Code is not read whole: a definition says at its beginning what it is.
 func (c *call) planned(encoder *Encoder, rows []row) reading {
@@ -116,7 +114,7 @@ func (c *call) planned(encoder *Encoder, rows []row) reading {
 // bytesOfToken is more than a token of the encoder holds on average, of any text that is not white space for the most part.
 const bytesOfToken = 12
 
-// everything reads all segments, and the signatures if they fit as well; false if the segments do not fit.
+// everything reads all segments; false if they do not fit.
 func (c *call) everything(encoder *Encoder, room int) (reading, bool) {
 	least := 0
 	for i := range c.segments {
@@ -130,16 +128,7 @@ func (c *call) everything(encoder *Encoder, room int) (reading, bool) {
 	for _, p := range r.passages {
 		room -= len(p.ids)
 	}
-	if room < 0 {
-		return reading{}, false
-	}
-	for i := range c.segments {
-		if text := c.segments[i].signature(); text != "" {
-			room -= len(encoder.Tokens(text))
-		}
-	}
-	r.signatures = room >= 0
-	return r, true
+	return r, room >= 0
 }
 
 // others counts those of segments that are no code.

@@ -78,7 +78,8 @@ func TestDecoderGainIsThatOfTheReference(t *testing.T) {
 	if math.Abs(scores.Values[0]-want) > 1e-3 {
 		t.Errorf("got %v, want %v", scores.Values[0], want)
 	}
-	if tokens := len(g.SegmentIDs) + 2*(len(g.QueryIDs)-14); scores.ModelTokens != tokens {
+	answer := len(must(t, lmF32).Tokenizer().Encode(nil, "\nAnswer:"))
+	if tokens := len(g.SegmentIDs) + 2*(len(g.QueryIDs)-14+answer); scores.ModelTokens != tokens {
 		t.Errorf("%d model tokens, want %d", scores.ModelTokens, tokens)
 	}
 }

@@ -32,7 +32,7 @@ func TestTreesAreReadAsTheyAreWritten(t *testing.T) {
 // TestContributionsAddUp: what the features contribute to the log-odds and the constants are all that a probability is made of.
 func TestContributionsAddUp(t *testing.T) {
 	model := `{"cheap":{"bias":-1,"scale":2,"trees":["0.5 bm25<0.5 ? 0 : 1","0 coverage<0.5 ? -1 : 1"]},
-		"carry":0.5,"full":{"bias":0.25,"scale":1,"trees":["0 gain<0 ? -1 : 1"]},"piece":{"scale":1,"trees":["0"]}}`
+		"full":{"bias":0.25,"scale":1,"trees":["0 gain<0 ? -1 : 1","0.25 bm25<0.5 ? -1 : 1"]},"piece":{"scale":1,"trees":["0"]}}`
 	c, err := scoring.ParseCombination([]byte(`{"families":{"prose":` + model + `,"code":` + model + `,"records":` + model + `}}`))
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestContributionsAddUp(t *testing.T) {
 		for i, p := range scores.Values {
 			sum := -1 + 2*0.5 // bias, and the roots' values
 			if price > 0 {
-				sum = 0.5*sum + 0.25
+				sum = 0.25 + 0.25
 			}
 			for _, term := range scores.Terms {
 				if !math.IsNaN(term.Values[i]) {

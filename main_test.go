@@ -96,18 +96,18 @@ func TestErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 		args  []string
 		want  []string
 	}{
-		"batch without a query": {stdin: "{\"texts\":[]}\n", args: []string{"compress", "--jsonl", "--quiet"}, want: []string{"-:1", "--query"}},
-		"unknown flag":          {args: []string{"serve", "--lissten", "x"}, want: []string{"--lissten"}},
-		"no upstream":           {args: []string{"serve"}, want: []string{"--upstream"}},
-		"unknown key":           {args: []string{"serve", "--config", settings}, want: []string{"pith.yaml:2", "scorrer"}},
-		"missing settings":      {args: []string{"serve", "--config=nowhere.yaml"}, want: []string{"nowhere.yaml"}},
-		"unknown scorer":        {args: []string{"compress", "-q", "x", "--scoring-scorer", "bm26", "main.go"}, want: []string{"bm26"}},
-		"unknown tier":          {args: []string{"compress", "-q", "x", "--scoring-tier", "avx1024", "main.go"}, want: []string{"avx1024"}},
-		"budget and rate":       {args: []string{"compress", "-q", "x", "--budget", "9", "--rate", "0.5", "--scoring-scorer", "bm25", "main.go"}, want: []string{"rate", "budget"}},
-		"rate out of range":     {args: []string{"compress", "-q", "x", "--rate", "1.5", "--scoring-scorer", "bm25", "main.go"}, want: []string{"1.5"}},
-		"a JSON line is bad":    {stdin: "{\"query\":\"x\",\"texts\":[]}\n{\"qery\":1}\n", args: []string{"compress", "--jsonl", "--quiet"}, want: []string{"-:2", "qery"}},
-		"not a model":           {args: []string{"model", "inspect", "main.go"}, want: []string{"main.go"}},
-		"data that is missing":  {args: []string{"eval", "run", "--data", "nowhere.jsonl", "--scorer", "bm25", "--rate", "0.5"}, want: []string{"nowhere.jsonl"}},
+		"batch without texts":  {stdin: "{\"query\":\"x\"}\n", args: []string{"compress", "--jsonl", "--quiet"}, want: []string{"-:1", "texts"}},
+		"unknown flag":         {args: []string{"serve", "--lissten", "x"}, want: []string{"--lissten"}},
+		"no upstream":          {args: []string{"serve"}, want: []string{"--upstream"}},
+		"unknown key":          {args: []string{"serve", "--config", settings}, want: []string{"pith.yaml:2", "scorrer"}},
+		"missing settings":     {args: []string{"serve", "--config=nowhere.yaml"}, want: []string{"nowhere.yaml"}},
+		"unknown scorer":       {args: []string{"compress", "-q", "x", "--scoring-scorer", "bm26", "main.go"}, want: []string{"bm26"}},
+		"unknown tier":         {args: []string{"compress", "-q", "x", "--scoring-tier", "avx1024", "main.go"}, want: []string{"avx1024"}},
+		"budget and rate":      {args: []string{"compress", "-q", "x", "--budget", "9", "--rate", "0.5", "--scoring-scorer", "bm25", "main.go"}, want: []string{"rate", "budget"}},
+		"rate out of range":    {args: []string{"compress", "-q", "x", "--rate", "1.5", "--scoring-scorer", "bm25", "main.go"}, want: []string{"1.5"}},
+		"a JSON line is bad":   {stdin: "{\"query\":\"x\",\"texts\":[]}\n{\"qery\":1}\n", args: []string{"compress", "--jsonl", "--quiet"}, want: []string{"-:2", "qery"}},
+		"not a model":          {args: []string{"model", "inspect", "main.go"}, want: []string{"main.go"}},
+		"data that is missing": {args: []string{"eval", "run", "--data", "nowhere.jsonl", "--scorer", "bm25", "--rate", "0.5"}, want: []string{"nowhere.jsonl"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := pith(t, c.stdin, c.args...)

@@ -96,54 +96,50 @@ func (o FitOptions) boost(rows []boostRow, features [2]int) scoring.Boost {
 	return b
 }
 
-// cheapRows returns the cheap features of the segments of a family. What is needed weighs as much as what is not, and
-// cases weigh alike, whatever their size; but a case in which whole files are needed says little about segments, and has none.
-func cheapRows(c FeatureCase, family string) []boostRow {
-	var rows []boostRow
-	var needed, other float64
+// ofFamily returns the segments of a family and how many of them are needed: none of a case in which whole files are
+// needed, which says little about segments.
+func ofFamily(c FeatureCase, family string) (segments []FeatureSegment, needed int) {
 	for _, s := range c.Segments {
 		if s.Family != family {
 			continue
 		}
-		rows = append(rows, boostRow{values: s.Values[:scoring.CheapFeatures[1]], needed: s.Needed})
+		segments = append(segments, s)
 		if s.Needed {
 			needed++
-		} else {
-			other++
 		}
 	}
 	if needed > maxNeeded {
-		return nil
+		return nil, 0
 	}
-	for i := range rows {
-		if rows[i].weight = caseWeight / max(1, other); rows[i].needed {
-			rows[i].weight = caseWeight / needed
-		}
-	}
-	return rows
+	return segments, needed
 }
 
 // maxNeeded is how many needed segments a case may have.
 const maxNeeded = 24
 
+// cheapRows returns the cheap features of the segments of a family. What is needed weighs as much as what is not, and
+// cases weigh alike, whatever their size.
+func cheapRows(c FeatureCase, family string) []boostRow {
+	segments, needed := ofFamily(c, family)
+	rows := make([]boostRow, len(segments))
+	for i, s := range segments {
+		rows[i] = boostRow{values: s.Values[:scoring.CheapFeatures[1]], needed: s.Needed}
+		if rows[i].weight = caseWeight / max(1, float64(len(segments)-needed)); s.Needed {
+			rows[i].weight = caseWeight / float64(needed)
+		}
+	}
+	return rows
+}
+
 // fullRows returns all features of the segments of a family that the decoder read. They weigh alike: log loss on cases that
 // no fit has seen is 0.152 on nq_multidoc and multihop, and 0.160 with the weights of cheapRows.
 func fullRows(c FeatureCase, family string) []boostRow {
+	segments, _ := ofFamily(c, family)
 	var rows []boostRow
-	needed := 0
-	for _, s := range c.Segments {
-		if s.Family != family {
-			continue
-		}
-		if s.Needed {
-			needed++
-		}
+	for _, s := range segments {
 		if len(s.Values) > scoring.CheapFeatures[1] {
 			rows = append(rows, boostRow{values: s.Values, weight: 1, needed: s.Needed})
 		}
-	}
-	if needed > maxNeeded {
-		return nil
 	}
 	return rows
 }

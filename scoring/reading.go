@@ -62,9 +62,9 @@ var beginnings = [...]int{192, 128, 96, 64, 48, shortestBeginning}
 
 const shortestBeginning = 32
 
-// planned is what the plan allows: everything; or else, in the order of the query's words that
-// they have, the best segments whole and the beginnings of the others, as long as they fit; or else the shortest
-// beginnings of as many as fit. Code is not read whole: a definition says at its beginning what it is.
+// planned is what the plan allows: everything; or else, in the order of the query's words that they have, the best segments
+// whole and the beginnings of the others, as long as they fit; or else the shortest beginnings of as many as fit. Code is not
+// read whole: a definition says at its beginning what it is.
 func (c *call) planned(encoder *Encoder, rows []row) reading {
 	if c.scorer.options.Plan.Time == 0 {
 		return c.allOf(allOf(c.segments))

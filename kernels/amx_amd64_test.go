@@ -3,7 +3,7 @@
 package kernels
 
 // On machines without tiles every test also runs on the AMX tier with each tile instruction replaced by vector code that
-// does the same: all else in gemmAMX, and packing, dispatch and the other steps, are the real ones. The bytes of the tile
+// does the same: all else in these functions, and packing, dispatch and the other steps, are the real ones. The bytes of the tile
 // instructions themselves run in TestBytesOfTileInstructions.
 func init() {
 	if !hasVNNI || AMX.Supported() {
@@ -11,5 +11,7 @@ func init() {
 	}
 	amxReady = func() bool { return true }
 	emulated[AMX] = true
-	tileProduct, attendProduct = gemmAMXEmulated, attendAMXEmulated
+	tileProducts, attendProduct = emulatedTiles, attendAMXEmulated
 }
+
+var emulatedTiles = tileFunctions{gemmAMXEmulated, gemmAddAMXEmulated, swiGLUAMXEmulated, expSumsAMXEmulated}

@@ -11,10 +11,28 @@ func gemmAVX2(dst *float32, ld int, a, b *int8, k16 int, rest *int32, sa, sw, bi
 func gemmVNNI(dst *float32, ld int, a, b *int8, k4 int, sa, sw, bias *float32, sum *int32, blocks, add int)
 
 //go:noescape
-func gemmAMX(cfg *[64]byte, dst *float32, ld int, a, b *int8, k64 int, strip *int32, sa, sw, bias *float32, blocks, add int)
+func gemmAMX(j *tileJob)
 
 //go:noescape
-func gemmAMXEmulated(cfg *[64]byte, dst *float32, ld int, a, b *int8, k64 int, strip *int32, sa, sw, bias *float32, blocks, add int)
+func gemmAMXEmulated(j *tileJob)
+
+//go:noescape
+func gemmAddAMX(j *tileJob)
+
+//go:noescape
+func gemmAddAMXEmulated(j *tileJob)
+
+//go:noescape
+func swiGLUAMX(j *tileJob)
+
+//go:noescape
+func swiGLUAMXEmulated(j *tileJob)
+
+//go:noescape
+func expSumsAMX(j *tileJob)
+
+//go:noescape
+func expSumsAMXEmulated(j *tileJob)
 
 //go:noescape
 func attendAMX(cfg *[64]byte, t *attentionTile, key0, keys, all int)
@@ -48,6 +66,18 @@ func matMul1x1AVX2(x, w *float32, k int, mask *int32) float32
 func sumSquaresMaxAVX2(x *float32, n int) (ss, amax float32)
 
 //go:noescape
+func sumSquaresMaxAVX512(x *float32, n int) (ss, amax float32)
+
+//go:noescape
+func mixAVX2(dst, src, f *float32, parts, width int)
+
+//go:noescape
+func toBF16AVX512(dst *BF16, src *float32, n int)
+
+//go:noescape
+func halfRowsAVX512(dst *BF16, src *float32, from *int, d, rows int)
+
+//go:noescape
 func quantAVX2(x *float32, inv float32, out *int8, wide *uint32, n int) int32
 
 //go:noescape
@@ -78,7 +108,7 @@ func hadamard64AVX2(x *float32, n int)
 func hadamard512AVX2(x *float32, n int)
 
 //go:noescape
-func hadamard512AVX512(x *float32, n int)
+func hadamard512AVX512(x *float32, n int) (ss, amax float32)
 
 //go:noescape
 func hadamardStageAVX2(x *float32, n, h int)

@@ -28,11 +28,12 @@ type Attention struct {
 
 // halfKeys is one head's keys for attention in bfloat16, and what it takes to lay them out.
 type halfKeys struct {
-	keys  []BF16        // [tokens, Dim]
-	vals  []BF16        // on tiles [Dim, room], else [tokens/2, Dim, 2]
-	rows  []BF16        // [32, Dim]: queries or values before they are turned; nil where bfloat16 is not used
-	turn  attentionTile // turns rows, a pair of values being one
-	turnV []float32     // [Dim/2, 32]: pairs of values, on tiles
+	keys       []BF16        // [tokens, Dim]
+	vals       []BF16        // on tiles [Dim, room], else [tokens/2, Dim, 2]
+	rows       []BF16        // [32, Dim]: queries or values before they are turned; nil where bfloat16 is not used
+	turn       attentionTile // turns rows, a pair of values being one
+	turnCached attentionTile // the same for rows as they are cached, those of all heads next to each other
+	turnV      []float32     // [Dim/2, 32]: pairs of values, on tiles
 }
 
 // attentionTile is what the assembly works on: a lane holds one query of one of the heads that share keys, so that all
@@ -163,7 +164,9 @@ func (a *Attention) mix(out []float32, ldo int, q []float32, ldq, h, first, lane
 	} else {
 		gather(a.Tier, t, q)
 	}
-	clear(t.o)
+	if a.Tier != AMX || t.room == 0 { // tiles begin without it
+		clear(t.o)
+	}
 	all, last := int(t.limit[0]), int(t.limit[t.lanes-1])
 	for k0 := 0; k0 < last; k0 += keyBlock {
 		if t.room > 0 {

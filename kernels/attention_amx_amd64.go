@@ -18,18 +18,28 @@ func (a *Attention) loadTiles(h, total int, spans []KV[BF16]) {
 	if len(half.keys) < whole*d {
 		half.keys, half.vals = aligned[BF16](whole*d), aligned[BF16](d*a.tile.room)
 	}
-	half.turn.q = half.turnV
+	half.turn.q, half.turnCached.q = half.turnV, half.turnV
 	at := 0
-	turn := func() {
-		gatherAVX2(&half.turn, (*float32)(unsafe.Pointer(&half.rows[0])))
+	turn := func(t *attentionTile, values *BF16) { // the 32 values before at
+		gatherAVX2(t, (*float32)(unsafe.Pointer(values)))
 		halvesAVX512(&half.vals[at-tileKeys], a.tile.room, &half.turnV[0], d/2)
 	}
 	for _, s := range spans {
-		for i := range s.Len {
-			copy(half.keys[at*d:(at+1)*d], s.K[i*width+h*d:])
-			copy(half.rows[at%tileKeys*d:][:d], s.V[i*width+h*d:])
-			if at++; at%tileKeys == 0 {
-				turn()
+		if s.Len > 0 {
+			rowsAVX512(&half.keys[at*d], &s.K[h*d], width, d, s.Len)
+		}
+		for i := 0; i < s.Len; {
+			n := min(tileKeys-at%tileKeys, s.Len-i)
+			values := &s.V[i*width+h*d]
+			i += n
+			at += n
+			if n == tileKeys {
+				turn(&half.turnCached, values)
+				continue
+			}
+			rowsAVX512(&half.rows[(at-n)%tileKeys*d], values, width, d, n)
+			if at%tileKeys == 0 {
+				turn(&half.turn, &half.rows[0])
 			}
 		}
 	}
@@ -37,6 +47,6 @@ func (a *Attention) loadTiles(h, total int, spans []KV[BF16]) {
 	if at < whole {
 		clear(half.rows[at%tileKeys*d:])
 		at = whole
-		turn()
+		turn(&half.turn, &half.rows[0])
 	}
 }

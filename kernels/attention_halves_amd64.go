@@ -2,7 +2,10 @@
 
 package kernels
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // Attention on tiles, and on vectors of pairs of bfloat16, takes keys and values as they are cached, and rounds queries and
 // exponentials to bfloat16: that moves a result by about as much as the rounding of keys and values does. Keys in float32,
@@ -13,10 +16,14 @@ func (a *Attention) newHalves() {
 	}
 	t, h := &a.tile, &a.half
 	h.rows = aligned[BF16](tileKeys * a.Dim)
-	h.turn = attentionTile{from: make([]int, tileKeys), lanes: tileKeys, dim: a.Dim / 2}
-	for l := range h.turn.from {
-		h.turn.from[l] = l * a.Dim / 2
+	turns := func(stride int) attentionTile {
+		t := attentionTile{from: make([]int, tileKeys), lanes: tileKeys, dim: a.Dim / 2}
+		for l := range t.from {
+			t.from[l] = l * stride / 2
+		}
+		return t
 	}
+	h.turn, h.turnCached = turns(a.Dim), turns(a.KVHeads*a.Dim)
 	if a.Tier == AMX {
 		h.turnV = aligned[float32](tileKeys * a.Dim / 2)
 	}
@@ -39,9 +46,8 @@ func (a *Attention) loadHalves(h, total int, spans []KV[BF16]) bool {
 // gatherHalves brings each lane's query into the tile.
 func (a *Attention) gatherHalves(q []float32) {
 	t, half, d := &a.tile, &a.half, a.Dim
-	for l, at := range t.from {
-		ToBF16(a.Tier, half.rows[l*d:(l+1)*d], q[at:at+d])
-	}
+	check(slices.Max(t.from)+d <= len(q), "Attend: %d values", len(q))
+	halfRowsAVX512(&half.rows[0], &q[0], &t.from[0], d, t.lanes)
 	half.turn.q = t.q16
 	gatherAVX2(&half.turn, (*float32)(unsafe.Pointer(&half.rows[0])))
 }

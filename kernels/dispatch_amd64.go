@@ -73,14 +73,14 @@ func (w *Matrix) blocks(dst []float32, ld int, x *Rows, r0, blocks, p int, add b
 		w.blocksGeneric(dst, ld, x, r0, blocks, p, add)
 		return
 	}
+	if w.tier == AMX {
+		w.blocksAMX(dst, ld, x, r0, blocks, p, 1, add)
+		return
+	}
 	s := w.shape
 	flag := 0
 	if add {
 		flag = 1
-	}
-	if w.tier == AMX {
-		w.blocksAMX(dst, ld, x, r0, blocks, p, flag)
-		return
 	}
 	c := p * s.panel
 	b, sw, bias := &w.q[c*w.kp], &w.scale[c], &w.bias[c]
@@ -250,6 +250,13 @@ func walshHadamard(t Tier, x []float32) {
 	}
 }
 
+func hadamardSumSquaresMax(t Tier, x []float32, block int) (ss, amax float32) {
+	if t.lanes() == 16 && block == 512 {
+		return hadamard512AVX512(&x[0], len(x))
+	}
+	return hadamardThenSumSquaresMax(t, x, block)
+}
+
 func scale(t Tier, x []float32, f float32) {
 	whole := 0
 	if t != Generic {
@@ -274,16 +281,32 @@ func toBF16(t Tier, dst []BF16, src []float32) {
 		toBF16Generic(dst, src)
 		return
 	}
-	n := len(src) &^ 7
-	if n > 0 {
+	n := len(src) &^ (t.lanes() - 1)
+	switch {
+	case n == 0:
+	case t.lanes() == 16:
+		toBF16AVX512(&dst[0], &src[0], n)
+	default:
 		toBF16AVX2(&dst[0], &src[0], n)
 	}
 	toBF16Generic(dst[n:], src[n:])
 }
 
+func mix(t Tier, dst, src, f []float32, parts int) {
+	width := len(src) / parts
+	if t == Generic || width%32 != 0 || width == 0 {
+		mixGeneric(dst, src, f, parts)
+		return
+	}
+	mixAVX2(&dst[0], &src[0], &f[0], parts, width)
+}
+
 func sumSquaresMax(t Tier, x []float32) (ss, amax float32) {
 	if t == Generic {
 		return sumSquaresMaxGeneric(x)
+	}
+	if t.lanes() == 16 && len(x) > 0 && len(x)%32 == 0 {
+		return sumSquaresMaxAVX512(&x[0], len(x))
 	}
 	n := len(x) &^ 7
 	if n > 0 {

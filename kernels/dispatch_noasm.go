@@ -14,11 +14,17 @@ func gelu(_ Tier, x []float32, ld, cols, rows int) { geluGeneric(x, ld, cols, ro
 
 func walshHadamard(_ Tier, x []float32) { walshHadamardGeneric(x, 1) }
 
+func hadamardSumSquaresMax(t Tier, x []float32, block int) (ss, amax float32) {
+	return hadamardThenSumSquaresMax(t, x, block)
+}
+
 func scale(_ Tier, x []float32, f float32) { scaleGeneric(x, f) }
 
 func rotate(_ Tier, x, c, s []float32) { rotateGeneric(x, c, s) }
 
 func toBF16(_ Tier, dst []BF16, src []float32) { toBF16Generic(dst, src) }
+
+func mix(_ Tier, dst, src, f []float32, parts int) { mixGeneric(dst, src, f, parts) }
 
 func sumSquaresMax(_ Tier, x []float32) (ss, amax float32) { return sumSquaresMaxGeneric(x) }
 

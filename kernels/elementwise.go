@@ -142,6 +142,36 @@ func Hadamard(t Tier, x []float32, block int) {
 	}
 }
 
+// Mix sets part i of dst to the sum over j of f[i*parts+j] times part j of src; both slices consist of that many equal parts.
+// dst must not overlap src.
+func Mix(t Tier, dst, src, f []float32, parts int) {
+	check(parts > 0 && len(f) == parts*parts && len(dst) == len(src) && len(src)%parts == 0, "Mix: %d factors for %d parts, %d and %d values",
+		len(f), parts, len(dst), len(src))
+	mix(t, dst, src, f, parts)
+}
+
+func mixGeneric(dst, src, f []float32, parts int) {
+	width := len(src) / parts
+	for i := range parts {
+		out := dst[i*width : (i+1)*width]
+		clear(out)
+		for j, g := range f[i*parts : (i+1)*parts] {
+			for c, v := range src[j*width : (j+1)*width] {
+				out[c] += float32(g * v)
+			}
+		}
+	}
+}
+
+// hadamardThenSumSquaresMax is Hadamard without the factor that makes it orthonormal, or nothing if block is 0, and what
+// sumSquaresMax returns of the result.
+func hadamardThenSumSquaresMax(t Tier, x []float32, block int) (ss, amax float32) {
+	for i := 0; block > 0 && i < len(x); i += block {
+		walshHadamard(t, x[i:i+block])
+	}
+	return sumSquaresMax(t, x)
+}
+
 func scaleGeneric(x []float32, f float32) {
 	for i := range x {
 		x[i] *= f

@@ -433,3 +433,46 @@ scale:
 	JLT  scale
 	VZEROUPPER
 	RET
+
+// func mixAVX2(dst, src, f *float32, parts, width int)
+// Part i of dst, of width values, is the sum over j of f[i, j] times part j of src; width is a multiple of 32.
+TEXT ·mixAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ f+16(FP), BX
+	MOVQ parts+24(FP), R8
+	MOVQ width+32(FP), R9
+	SHLQ $2, R9
+	MOVQ R8, R10
+part:
+	XORQ AX, AX
+column:
+	MOVQ src+8(FP), SI
+	ADDQ AX, SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	XORQ CX, CX
+sum:
+	VBROADCASTSS (BX)(CX*4), Y4
+	VFMADD231PS (SI), Y4, Y0
+	VFMADD231PS 32(SI), Y4, Y1
+	VFMADD231PS 64(SI), Y4, Y2
+	VFMADD231PS 96(SI), Y4, Y3
+	ADDQ R9, SI
+	INCQ CX
+	CMPQ CX, R8
+	JLT  sum
+	VMOVUPS Y0, (DI)(AX*1)
+	VMOVUPS Y1, 32(DI)(AX*1)
+	VMOVUPS Y2, 64(DI)(AX*1)
+	VMOVUPS Y3, 96(DI)(AX*1)
+	ADDQ $128, AX
+	CMPQ AX, R9
+	JLT  column
+	ADDQ R9, DI
+	LEAQ (BX)(R8*4), BX
+	DECQ R10
+	JNZ  part
+	VZEROUPPER
+	RET

@@ -152,15 +152,23 @@ GLOBL odd2<>(SB), RODATA|NOPTR, $16
 
 #define FLY(a, b, t) VSUBPS b, a, t; VADDPS b, a, a; VMOVAPS t, b
 
-// func hadamard512AVX512(x *float32, n int)
-// All nine stages of each 512 values: four parts of 128 in registers, then the last two stages across the parts.
-TEXT ·hadamard512AVX512(SB), NOSPLIT, $0-16
+// func hadamard512AVX512(x *float32, n int) (ss, amax float32)
+// All nine stages of each 512 values: four parts of 128 in registers, then the last two stages across the parts. The results'
+// sum of squares and largest magnitude are those of sumSquaresMaxAVX2, but for the order of the additions.
+TEXT ·hadamard512AVX512(SB), NOSPLIT, $0-24
 	MOVQ x+0(FP), SI
 	MOVQ n+8(FP), DI
 	VMOVUPS odd1<>(SB), Z28
 	VBROADCASTF32X4 odd2<>(SB), Z29
 	VBROADCASTF64X4 odd4<>(SB), Z30
 	VMOVUPS odd8<>(SB), Z31
+	VMOVUPS absm<>(SB), Z27
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
 part:
 	MOVQ $4, CX
 quarter:
@@ -214,6 +222,18 @@ column:
 	FLY(Z2, Z3, Z9)
 	FLY(Z0, Z2, Z8)
 	FLY(Z1, Z3, Z9)
+	VFMADD231PS Z0, Z0, Z16
+	VFMADD231PS Z1, Z1, Z17
+	VFMADD231PS Z2, Z2, Z18
+	VFMADD231PS Z3, Z3, Z19
+	VANDPS Z27, Z0, Z8
+	VANDPS Z27, Z1, Z9
+	VANDPS Z27, Z2, Z10
+	VANDPS Z27, Z3, Z11
+	VMAXPS Z9, Z8, Z8
+	VMAXPS Z11, Z10, Z10
+	VMAXPS Z8, Z20, Z20
+	VMAXPS Z10, Z21, Z21
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 512(SI)
 	VMOVUPS Z2, 1024(SI)
@@ -224,6 +244,18 @@ column:
 	ADDQ $1536, SI
 	SUBQ $512, DI
 	JNZ  part
+	VADDPS Z17, Z16, Z16
+	VADDPS Z19, Z18, Z18
+	VADDPS Z18, Z16, Z0
+	VMAXPS Z21, Z20, Z1
+	VEXTRACTF64X4 $1, Z0, Y2
+	VEXTRACTF64X4 $1, Z1, Y3
+	VADDPS Y2, Y0, Y0
+	VMAXPS Y3, Y1, Y1
+	HSUM(Y0, X0, Y2, X2)
+	HMAX(Y1, X1, Y3, X3)
+	VMOVSS X0, ss+16(FP)
+	VMOVSS X1, amax+20(FP)
 	VZEROUPPER
 	RET
 
@@ -274,5 +306,99 @@ done:
 	MOVQ rows+40(FP), AX
 	SUBQ R10, AX
 	MOVQ AX, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func sumSquaresMaxAVX512(x *float32, n int) (ss, amax float32)
+// As sumSquaresMaxAVX2, with the same order of additions; n is a multiple of 32.
+TEXT ·sumSquaresMaxAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+0(FP), SI
+	MOVQ n+8(FP), CX
+	VMOVUPS absm<>(SB), Z15
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+loop:
+	VMOVUPS (SI), Z8
+	VMOVUPS 64(SI), Z9
+	VFMADD231PS Z8, Z8, Z0
+	VFMADD231PS Z9, Z9, Z1
+	VANDPS Z15, Z8, Z8
+	VANDPS Z15, Z9, Z9
+	VMAXPS Z8, Z4, Z4
+	VMAXPS Z9, Z5, Z5
+	ADDQ $128, SI
+	SUBQ $32, CX
+	JNZ  loop
+	VMAXPS Z5, Z4, Z4
+	VEXTRACTF64X4 $1, Z0, Y2
+	VEXTRACTF64X4 $1, Z1, Y3
+	VEXTRACTF64X4 $1, Z4, Y5
+	VADDPS Y2, Y0, Y0
+	VADDPS Y3, Y1, Y1
+	VADDPS Y1, Y0, Y0
+	VMAXPS Y5, Y4, Y4
+	HSUM(Y0, X0, Y1, X1)
+	HMAX(Y4, X4, Y1, X1)
+	VMOVSS X0, ss+16(FP)
+	VMOVSS X4, amax+20(FP)
+	VZEROUPPER
+	RET
+
+CONST(bias7fff, $0x00007fff00007fff)
+CONST(lowbit, $0x0000000100000001)
+CONST(quiet, $0x0000004000000040)
+
+// The rounding of toBF16AVX2; constants are in Z13 to Z15, t and u are scratch.
+#define HALF512(r, t, u) \
+	VPSRLD $16, r, t; VPANDD Z14, t, u; VPADDD Z13, u, u; VPADDD r, u, u; VPSRLD $16, u, u; \
+	VCMPPS $3, r, r, K1; VPORD Z15, t, K1, u
+
+// func toBF16AVX512(dst *BF16, src *float32, n int)
+// As toBF16AVX2; n is a multiple of 16.
+TEXT ·toBF16AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	VMOVDQU32 bias7fff<>(SB), Z13
+	VMOVDQU32 lowbit<>(SB), Z14
+	VMOVDQU32 quiet<>(SB), Z15
+loop:
+	VMOVDQU32 (SI), Z0
+	HALF512(Z0, Z1, Z2)
+	VPMOVDW Z2, (DI)
+	ADDQ $64, SI
+	ADDQ $32, DI
+	SUBQ $16, CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+// func halfRowsAVX512(dst *BF16, src *float32, from *int, d, rows int)
+// toBF16AVX512 of d numbers from each place of src in from on, one row after the other; d is a multiple of 16.
+TEXT ·halfRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ from+16(FP), BX
+	MOVQ rows+32(FP), R8
+	VMOVDQU32 bias7fff<>(SB), Z13
+	VMOVDQU32 lowbit<>(SB), Z14
+	VMOVDQU32 quiet<>(SB), Z15
+row:
+	MOVQ (BX), AX
+	MOVQ src+8(FP), SI
+	LEAQ (SI)(AX*4), SI
+	MOVQ d+24(FP), CX
+loop:
+	VMOVDQU32 (SI), Z0
+	HALF512(Z0, Z1, Z2)
+	VPMOVDW Z2, (DI)
+	ADDQ $64, SI
+	ADDQ $32, DI
+	SUBQ $16, CX
+	JNZ  loop
+	ADDQ $8, BX
+	DECQ R8
+	JNZ  row
 	VZEROUPPER
 	RET

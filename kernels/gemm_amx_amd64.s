@@ -2,92 +2,968 @@
 
 //go:build !purego
 
+#include "go_asm.h"
 #include "textflag.h"
+#include "exp_amd64.h"
 
-// float32(sum)*row scale*output scale + bias, and what is in dst if K1 is set, for a row of 32 outputs
-#define SCALED(i, dst0, dst1) \
-	VBROADCASTSS (i*4)(R12), Z0; VMULPS Z8, Z0, Z1; VMULPS Z9, Z0, Z2; \
-	VCVTDQ2PS (i*64)(R9), Z3; VCVTDQ2PS (i*64+1024)(R9), Z4; VFMADD213PS Z10, Z1, Z3; VFMADD213PS Z11, Z2, Z4; \
-	VADDPS dst0, Z3, K1, Z3; VADDPS dst1, Z4, K1, Z4; VMOVUPS Z3, dst0; VMOVUPS Z4, dst1
-
-// four rows; after four times four the lower tiles follow
-#define FOURROWS \
-	SCALED(0, (R10), 64(R10)); SCALED(1, (R10)(R11*1), 64(R10)(R11*1)); SCALED(2, (R10)(R11*2), 64(R10)(R11*2)); \
-	SCALED(3, (R10)(R14*1), 64(R10)(R14*1)); \
+#define GEMMAMX \
+	VMULPS.BCST (0)(R12), Z8, Z0; \
+	VMULPS.BCST (4)(R12), Z8, Z4; \
+	VMULPS.BCST (0)(R12), Z9, Z1; \
+	VMULPS.BCST (4)(R12), Z9, Z5; \
+	VCVTDQ2PS 0(R9), Z2; \
+	VCVTDQ2PS 64(R9), Z6; \
+	VCVTDQ2PS 1024(R9), Z3; \
+	VCVTDQ2PS 1088(R9), Z7; \
+	VFMADD213PS Z10, Z0, Z2; \
+	VFMADD213PS Z10, Z4, Z6; \
+	VFMADD213PS Z11, Z1, Z3; \
+	VFMADD213PS Z11, Z5, Z7; \
+	VMOVUPS Z2, 0(R10); \
+	VMOVUPS Z6, 0(R10)(R11*1); \
+	VMOVUPS Z3, 64(R10); \
+	VMOVUPS Z7, 64(R10)(R11*1); \
+	VMULPS.BCST (8)(R12), Z8, Z0; \
+	VMULPS.BCST (12)(R12), Z8, Z4; \
+	VMULPS.BCST (8)(R12), Z9, Z1; \
+	VMULPS.BCST (12)(R12), Z9, Z5; \
+	VCVTDQ2PS 128(R9), Z2; \
+	VCVTDQ2PS 192(R9), Z6; \
+	VCVTDQ2PS 1152(R9), Z3; \
+	VCVTDQ2PS 1216(R9), Z7; \
+	VFMADD213PS Z10, Z0, Z2; \
+	VFMADD213PS Z10, Z4, Z6; \
+	VFMADD213PS Z11, Z1, Z3; \
+	VFMADD213PS Z11, Z5, Z7; \
+	VMOVUPS Z2, 0(R10)(R11*2); \
+	VMOVUPS Z6, 0(R10)(R14*1); \
+	VMOVUPS Z3, 64(R10)(R11*2); \
+	VMOVUPS Z7, 64(R10)(R14*1); \
 	LEAQ (R10)(R11*4), R10; ADDQ $16, R12; ADDQ $256, R9; \
-	DECQ R13; XORL AX, AX; CMPQ R13, $4; SETEQ AX; SHLQ $10, AX; ADDQ AX, R9; TESTQ R13, R13
+	DECQ R13; XORL AX, AX; CMPQ R13, $4; SETEQ AX; SHLQ $10, AX; ADDQ AX, R9; TESTQ R13, R13 // the lower tiles follow
 
-// func gemmAMX(cfg *[64]byte, dst *float32, ld int, a, b *int8, k64 int, strip *int32, sa, sw, bias *float32, blocks, add int)
-// a: [blocks][k/64][2][16 rows][64]; b: [k/64][2][16][16 outputs][4]; strip: room for the sums of two blocks, each
-// [2 row halves][2 output halves][16][16]. Tile state lives from the first to the last instruction here: the scheduler
-// never sees it.
-TEXT ·gemmAMX(SB), NOSPLIT, $0-96
-	MOVQ cfg+0(FP), AX
+// func gemmAMX(j *tileJob)
+// dst [row, ld] gets the 32 outputs. Tile state lives from the first to the last instruction here: the scheduler never sees it.
+TEXT ·gemmAMX(SB), NOSPLIT, $88-8
+	MOVQ j+0(FP), R8
+	MOVQ tileJob_config(R8), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // LDTILECFG [rax]
-	MOVQ dst+8(FP), R10
-	MOVQ ld+16(FP), R11
-	MOVQ a+24(FP), SI
-	MOVQ strip+48(FP), DX
-	MOVQ sa+56(FP), R12
-	MOVQ sw+64(FP), AX
-	VMOVUPS (AX), Z8
-	VMOVUPS 64(AX), Z9
-	MOVQ bias+72(FP), AX
-	VMOVUPS (AX), Z10
-	VMOVUPS 64(AX), Z11
-	MOVQ add+88(FP), AX
-	NEGQ AX
-	KMOVW AX, K1
-	MOVQ blocks+80(FP), DI
+	MOVQ tileJob_ld(R8), R11
+	MOVQ tileJob_strip(R8), DX
+	MOVQ (tileJob_b)(R8), AX
+	MOVQ AX, b0-8(SP)
+	MOVQ (tileJob_b+8)(R8), AX
+	MOVQ AX, b1-16(SP)
+	MOVQ (tileJob_dst)(R8), AX
+	MOVQ AX, dst-40(SP)
+	MOVQ (tileJob_panels)(R8), AX
+	MOVQ AX, panels-56(SP)
+	MOVQ $0, outputs-48(SP)
+	XORL AX, AX
+	CMPQ tileJob_blocks(R8), $8
+	SETLT AX
+	MOVQ AX, few-88(SP)
 	SHLQ $2, R11
 	LEAQ (R11)(R11*2), R14
 	MOVQ $64, CX
 	XORL R13, R13 // times four rows of the block before are left
+panel:
+	MOVQ b0-8(SP), AX
+	ADDQ tileJob_weights(R8), AX
+	MOVQ AX, ahead0-24(SP)
+	MOVQ b1-16(SP), AX
+	ADDQ tileJob_weights(R8), AX
+	MOVQ AX, ahead1-32(SP)
+	MOVQ tileJob_parts(R8), AX
+	MOVQ AX, parts-64(SP)
+	MOVQ tileJob_a(R8), AX
+	MOVQ AX, a-72(SP)
+part:
+	MOVQ a-72(SP), SI
+	MOVQ tileJob_blocks(R8), DI
+	MOVQ tileJob_sums(R8), AX
+	MOVQ AX, sums-80(SP)
 block:
-	MOVQ b+32(FP), BX
-	MOVQ k64+40(FP), R8
+	MOVQ j+0(FP), R8
+	MOVQ b0-8(SP), BX
+	MOVQ b1-16(SP), R15
+	MOVQ tileJob_parts(R8), AX
+	MOVQ tileJob_k64(R8), R8
+	CMPQ AX, parts-64(SP)
+	JNE continued
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO tmm0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO tmm1
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO tmm2
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd8 // TILEZERO tmm3
+	JMP loop
+continued:
+	MOVQ sums-80(SP), BX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x04; BYTE $0x0b // TILELOADD tmm0, [rbx+rcx+0]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x0b; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADD tmm1, [rbx+rcx+1024]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x0b; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILELOADD tmm2, [rbx+rcx+2048]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x0b; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILELOADD tmm3, [rbx+rcx+3072]
+	MOVQ b0-8(SP), BX
 loop:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x34; BYTE $0x0b // TILELOADD tmm6, [rbx+rcx+0]
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x24; BYTE $0x0e // TILELOADD tmm4, [rsi+rcx+0]
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0xbc; BYTE $0x0b; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADD tmm7, [rbx+rcx+1024]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x79; BYTE $0x4b; BYTE $0x24; BYTE $0x0e // TILELOADDT1 tmm4, [rsi+rcx+0]
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x3c; BYTE $0x0f // TILELOADD tmm7, [r15+rcx+0]
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4 // TDPBSSD tmm0, tmm4, tmm6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc // TDPBSSD tmm1, tmm4, tmm7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0xac; BYTE $0x0e; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADD tmm5, [rsi+rcx+1024]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x79; BYTE $0x4b; BYTE $0xac; BYTE $0x0e; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADDT1 tmm5, [rsi+rcx+1024]
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5 // TDPBSSD tmm2, tmm5, tmm6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd // TDPBSSD tmm3, tmm5, tmm7
+	MOVQ ahead0-24(SP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 64(AX)
+	ADDQ $128, ahead0-24(SP)
+	CMPQ few-88(SP), $0
+	JEQ fetched0
+	PREFETCHT1 128(AX)
+	PREFETCHT1 192(AX)
+	ADDQ $128, ahead0-24(SP)
+fetched0:
+	MOVQ ahead1-32(SP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 64(AX)
+	ADDQ $128, ahead1-32(SP)
+	CMPQ few-88(SP), $0
+	JEQ fetched1
+	PREFETCHT1 128(AX)
+	PREFETCHT1 192(AX)
+	ADDQ $128, ahead1-32(SP)
+fetched1:
 	TESTQ R13, R13
-	JZ scaled
-	FOURROWS
-scaled:
+	JZ done
+	GEMMAMX
+done:
 	ADDQ $2048, SI
-	ADDQ $2048, BX
+	ADDQ $1024, BX
+	ADDQ $1024, R15
 	DECQ R8
 	JNZ loop
 	TESTQ R13, R13
 	JZ store
 rest:
-	FOURROWS
+	GEMMAMX
 	JNZ rest
 store:
+	MOVQ j+0(FP), R8
+	CMPQ parts-64(SP), $1
+	JEQ complete
+	MOVQ sums-80(SP), BX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x0b // TILESTORED [rbx+rcx+0], tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x0b; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+1024], tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0b; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+2048], tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x0b; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+3072], tmm3
+	JMP follows
+complete:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x0a // TILESTORED [rdx+rcx+0], tmm0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x0a; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+1024], tmm1
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+2048], tmm2
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x0a; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+3072], tmm3
 	MOVQ DX, R9
-	MOVQ strip+48(FP), AX
+	MOVQ tileJob_strip(R8), AX
 	LEAQ 4096(AX), DX
 	CMPQ DX, R9
 	CMOVQEQ AX, DX
 	MOVQ $8, R13
+	CMPQ DI, tileJob_blocks(R8)
+	JNE follows
+	MOVQ dst-40(SP), R10
+	MOVQ tileJob_sa(R8), R12
+	MOVQ outputs-48(SP), BX
+	MOVQ (tileJob_sw+0)(R8), AX
+	VMOVUPS (AX)(BX*1), Z8
+	MOVQ (tileJob_bias+0)(R8), AX
+	VMOVUPS (AX)(BX*1), Z10
+	MOVQ (tileJob_sw+8)(R8), AX
+	VMOVUPS (AX)(BX*1), Z9
+	MOVQ (tileJob_bias+8)(R8), AX
+	VMOVUPS (AX)(BX*1), Z11
+follows:
+	ADDQ $4096, sums-80(SP)
+	ADDQ tileJob_skip(R8), SI
 	DECQ DI
 	JNZ block
+	MOVQ tileJob_k64(R8), AX
+	SHLQ $10, AX
+	ADDQ AX, b0-8(SP)
+	ADDQ AX, b1-16(SP)
+	SHLQ $1, AX
+	ADDQ AX, a-72(SP)
+	DECQ parts-64(SP)
+	JNZ part
+	MOVQ tileJob_between(R8), AX
+	ADDQ AX, b0-8(SP)
+	ADDQ AX, b1-16(SP)
+	MOVQ tileJob_columns(R8), AX
+	ADDQ AX, dst-40(SP)
+	MOVQ tileJob_outputs(R8), AX
+	ADDQ AX, outputs-48(SP)
+	DECQ panels-56(SP)
+	JNZ panel
 last:
-	FOURROWS
+	GEMMAMX
 	JNZ last
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
+	VZEROUPPER
+	RET
+
+#define GEMMADDAMX \
+	VMULPS.BCST (0)(R12), Z8, Z0; \
+	VMULPS.BCST (4)(R12), Z8, Z4; \
+	VMULPS.BCST (0)(R12), Z9, Z1; \
+	VMULPS.BCST (4)(R12), Z9, Z5; \
+	VCVTDQ2PS 0(R9), Z2; \
+	VCVTDQ2PS 64(R9), Z6; \
+	VCVTDQ2PS 1024(R9), Z3; \
+	VCVTDQ2PS 1088(R9), Z7; \
+	VFMADD213PS Z10, Z0, Z2; \
+	VFMADD213PS Z10, Z4, Z6; \
+	VFMADD213PS Z11, Z1, Z3; \
+	VFMADD213PS Z11, Z5, Z7; \
+	VADDPS 0(R10), Z2, Z2; \
+	VADDPS 0(R10)(R11*1), Z6, Z6; \
+	VMOVUPS Z2, 0(R10); \
+	VMOVUPS Z6, 0(R10)(R11*1); \
+	VADDPS 64(R10), Z3, Z3; \
+	VADDPS 64(R10)(R11*1), Z7, Z7; \
+	VMOVUPS Z3, 64(R10); \
+	VMOVUPS Z7, 64(R10)(R11*1); \
+	VMULPS.BCST (8)(R12), Z8, Z0; \
+	VMULPS.BCST (12)(R12), Z8, Z4; \
+	VMULPS.BCST (8)(R12), Z9, Z1; \
+	VMULPS.BCST (12)(R12), Z9, Z5; \
+	VCVTDQ2PS 128(R9), Z2; \
+	VCVTDQ2PS 192(R9), Z6; \
+	VCVTDQ2PS 1152(R9), Z3; \
+	VCVTDQ2PS 1216(R9), Z7; \
+	VFMADD213PS Z10, Z0, Z2; \
+	VFMADD213PS Z10, Z4, Z6; \
+	VFMADD213PS Z11, Z1, Z3; \
+	VFMADD213PS Z11, Z5, Z7; \
+	VADDPS 0(R10)(R11*2), Z2, Z2; \
+	VADDPS 0(R10)(R14*1), Z6, Z6; \
+	VMOVUPS Z2, 0(R10)(R11*2); \
+	VMOVUPS Z6, 0(R10)(R14*1); \
+	VADDPS 64(R10)(R11*2), Z3, Z3; \
+	VADDPS 64(R10)(R14*1), Z7, Z7; \
+	VMOVUPS Z3, 64(R10)(R11*2); \
+	VMOVUPS Z7, 64(R10)(R14*1); \
+	LEAQ (R10)(R11*4), R10; ADDQ $16, R12; ADDQ $256, R9; \
+	DECQ R13; XORL AX, AX; CMPQ R13, $4; SETEQ AX; SHLQ $10, AX; ADDQ AX, R9; TESTQ R13, R13 // the lower tiles follow
+
+// func gemmAddAMX(j *tileJob)
+// dst [row, ld] gets the 32 outputs added. Tile state lives from the first to the last instruction here: the scheduler never sees it.
+TEXT ·gemmAddAMX(SB), NOSPLIT, $88-8
+	MOVQ j+0(FP), R8
+	MOVQ tileJob_config(R8), AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // LDTILECFG [rax]
+	MOVQ tileJob_ld(R8), R11
+	MOVQ tileJob_strip(R8), DX
+	MOVQ (tileJob_b)(R8), AX
+	MOVQ AX, b0-8(SP)
+	MOVQ (tileJob_b+8)(R8), AX
+	MOVQ AX, b1-16(SP)
+	MOVQ (tileJob_dst)(R8), AX
+	MOVQ AX, dst-40(SP)
+	MOVQ (tileJob_panels)(R8), AX
+	MOVQ AX, panels-56(SP)
+	MOVQ $0, outputs-48(SP)
+	XORL AX, AX
+	CMPQ tileJob_blocks(R8), $8
+	SETLT AX
+	MOVQ AX, few-88(SP)
+	SHLQ $2, R11
+	LEAQ (R11)(R11*2), R14
+	MOVQ $64, CX
+	XORL R13, R13 // times four rows of the block before are left
+panel:
+	MOVQ b0-8(SP), AX
+	ADDQ tileJob_weights(R8), AX
+	MOVQ AX, ahead0-24(SP)
+	MOVQ b1-16(SP), AX
+	ADDQ tileJob_weights(R8), AX
+	MOVQ AX, ahead1-32(SP)
+	MOVQ tileJob_parts(R8), AX
+	MOVQ AX, parts-64(SP)
+	MOVQ tileJob_a(R8), AX
+	MOVQ AX, a-72(SP)
+part:
+	MOVQ a-72(SP), SI
+	MOVQ tileJob_blocks(R8), DI
+	MOVQ tileJob_sums(R8), AX
+	MOVQ AX, sums-80(SP)
+block:
+	MOVQ j+0(FP), R8
+	MOVQ b0-8(SP), BX
+	MOVQ b1-16(SP), R15
+	MOVQ tileJob_parts(R8), AX
+	MOVQ tileJob_k64(R8), R8
+	CMPQ AX, parts-64(SP)
+	JNE continued
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd8 // TILEZERO tmm3
+	JMP loop
+continued:
+	MOVQ sums-80(SP), BX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x04; BYTE $0x0b // TILELOADD tmm0, [rbx+rcx+0]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x0b; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADD tmm1, [rbx+rcx+1024]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x0b; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILELOADD tmm2, [rbx+rcx+2048]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x0b; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILELOADD tmm3, [rbx+rcx+3072]
+	MOVQ b0-8(SP), BX
+loop:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x34; BYTE $0x0b // TILELOADD tmm6, [rbx+rcx+0]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x79; BYTE $0x4b; BYTE $0x24; BYTE $0x0e // TILELOADDT1 tmm4, [rsi+rcx+0]
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x3c; BYTE $0x0f // TILELOADD tmm7, [r15+rcx+0]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4 // TDPBSSD tmm0, tmm4, tmm6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc // TDPBSSD tmm1, tmm4, tmm7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x79; BYTE $0x4b; BYTE $0xac; BYTE $0x0e; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADDT1 tmm5, [rsi+rcx+1024]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5 // TDPBSSD tmm2, tmm5, tmm6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd // TDPBSSD tmm3, tmm5, tmm7
+	MOVQ ahead0-24(SP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 64(AX)
+	ADDQ $128, ahead0-24(SP)
+	CMPQ few-88(SP), $0
+	JEQ fetched0
+	PREFETCHT1 128(AX)
+	PREFETCHT1 192(AX)
+	ADDQ $128, ahead0-24(SP)
+fetched0:
+	MOVQ ahead1-32(SP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 64(AX)
+	ADDQ $128, ahead1-32(SP)
+	CMPQ few-88(SP), $0
+	JEQ fetched1
+	PREFETCHT1 128(AX)
+	PREFETCHT1 192(AX)
+	ADDQ $128, ahead1-32(SP)
+fetched1:
+	TESTQ R13, R13
+	JZ done
+	GEMMADDAMX
+done:
+	ADDQ $2048, SI
+	ADDQ $1024, BX
+	ADDQ $1024, R15
+	DECQ R8
+	JNZ loop
+	TESTQ R13, R13
+	JZ store
+rest:
+	GEMMADDAMX
+	JNZ rest
+store:
+	MOVQ j+0(FP), R8
+	CMPQ parts-64(SP), $1
+	JEQ complete
+	MOVQ sums-80(SP), BX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x0b // TILESTORED [rbx+rcx+0], tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x0b; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+1024], tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0b; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+2048], tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x0b; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+3072], tmm3
+	JMP follows
+complete:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x0a // TILESTORED [rdx+rcx+0], tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x0a; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+1024], tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+2048], tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x0a; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+3072], tmm3
+	MOVQ DX, R9
+	MOVQ tileJob_strip(R8), AX
+	LEAQ 4096(AX), DX
+	CMPQ DX, R9
+	CMOVQEQ AX, DX
+	MOVQ $8, R13
+	CMPQ DI, tileJob_blocks(R8)
+	JNE follows
+	MOVQ dst-40(SP), R10
+	MOVQ tileJob_sa(R8), R12
+	MOVQ outputs-48(SP), BX
+	MOVQ (tileJob_sw+0)(R8), AX
+	VMOVUPS (AX)(BX*1), Z8
+	MOVQ (tileJob_bias+0)(R8), AX
+	VMOVUPS (AX)(BX*1), Z10
+	MOVQ (tileJob_sw+8)(R8), AX
+	VMOVUPS (AX)(BX*1), Z9
+	MOVQ (tileJob_bias+8)(R8), AX
+	VMOVUPS (AX)(BX*1), Z11
+follows:
+	ADDQ $4096, sums-80(SP)
+	ADDQ tileJob_skip(R8), SI
+	DECQ DI
+	JNZ block
+	MOVQ tileJob_k64(R8), AX
+	SHLQ $10, AX
+	ADDQ AX, b0-8(SP)
+	ADDQ AX, b1-16(SP)
+	SHLQ $1, AX
+	ADDQ AX, a-72(SP)
+	DECQ parts-64(SP)
+	JNZ part
+	MOVQ tileJob_between(R8), AX
+	ADDQ AX, b0-8(SP)
+	ADDQ AX, b1-16(SP)
+	MOVQ tileJob_columns(R8), AX
+	ADDQ AX, dst-40(SP)
+	MOVQ tileJob_outputs(R8), AX
+	ADDQ AX, outputs-48(SP)
+	DECQ panels-56(SP)
+	JNZ panel
+last:
+	GEMMADDAMX
+	JNZ last
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
+	VZEROUPPER
+	RET
+
+#define SWIGLUAMX \
+	VMULPS.BCST (0)(R12), Z8, Z12; \
+	VMULPS.BCST (4)(R12), Z8, Z13; \
+	VMULPS.BCST (8)(R12), Z8, Z14; \
+	VMULPS.BCST (12)(R12), Z8, Z15; \
+	VCVTDQ2PS 0(R9), Z0; \
+	VCVTDQ2PS 64(R9), Z1; \
+	VCVTDQ2PS 128(R9), Z2; \
+	VCVTDQ2PS 192(R9), Z3; \
+	VFMADD213PS Z10, Z12, Z0; \
+	VFMADD213PS Z10, Z13, Z1; \
+	VFMADD213PS Z10, Z14, Z2; \
+	VFMADD213PS Z10, Z15, Z3; \
+	VMULPS Z25, Z0, Z4; \
+	VMULPS Z25, Z1, Z5; \
+	VMULPS Z25, Z2, Z6; \
+	VMULPS Z25, Z3, Z7; \
+	VMINPS Z4, Z26, Z4; \
+	VMINPS Z5, Z26, Z5; \
+	VMINPS Z6, Z26, Z6; \
+	VMINPS Z7, Z26, Z7; \
+	VREDUCEPS $9, Z4, Z12; \
+	VREDUCEPS $9, Z5, Z13; \
+	VREDUCEPS $9, Z6, Z14; \
+	VREDUCEPS $9, Z7, Z15; \
+	VMOVAPS Z20, Z16; \
+	VMOVAPS Z20, Z17; \
+	VMOVAPS Z20, Z18; \
+	VMOVAPS Z20, Z19; \
+	VFMADD213PS Z21, Z12, Z16; \
+	VFMADD213PS Z21, Z13, Z17; \
+	VFMADD213PS Z21, Z14, Z18; \
+	VFMADD213PS Z21, Z15, Z19; \
+	VFMADD213PS Z22, Z12, Z16; \
+	VFMADD213PS Z22, Z13, Z17; \
+	VFMADD213PS Z22, Z14, Z18; \
+	VFMADD213PS Z22, Z15, Z19; \
+	VFMADD213PS Z23, Z12, Z16; \
+	VFMADD213PS Z23, Z13, Z17; \
+	VFMADD213PS Z23, Z14, Z18; \
+	VFMADD213PS Z23, Z15, Z19; \
+	VFMADD213PS Z24, Z12, Z16; \
+	VFMADD213PS Z24, Z13, Z17; \
+	VFMADD213PS Z24, Z14, Z18; \
+	VFMADD213PS Z24, Z15, Z19; \
+	VSCALEFPS Z4, Z16, Z16; \
+	VSCALEFPS Z5, Z17, Z17; \
+	VSCALEFPS Z6, Z18, Z18; \
+	VSCALEFPS Z7, Z19, Z19; \
+	VMULPS.BCST (0)(R12), Z9, Z12; \
+	VMULPS.BCST (4)(R12), Z9, Z13; \
+	VMULPS.BCST (8)(R12), Z9, Z14; \
+	VMULPS.BCST (12)(R12), Z9, Z15; \
+	VADDPS Z27, Z16, Z16; \
+	VADDPS Z27, Z17, Z17; \
+	VADDPS Z27, Z18, Z18; \
+	VADDPS Z27, Z19, Z19; \
+	VCVTDQ2PS 1024(R9), Z4; \
+	VCVTDQ2PS 1088(R9), Z5; \
+	VCVTDQ2PS 1152(R9), Z6; \
+	VCVTDQ2PS 1216(R9), Z7; \
+	VFMADD213PS Z11, Z12, Z4; \
+	VFMADD213PS Z11, Z13, Z5; \
+	VFMADD213PS Z11, Z14, Z6; \
+	VFMADD213PS Z11, Z15, Z7; \
+	VRCP14PS Z16, Z12; \
+	VRCP14PS Z17, Z13; \
+	VRCP14PS Z18, Z14; \
+	VRCP14PS Z19, Z15; \
+	VMULPS Z4, Z0, Z0; \
+	VMULPS Z5, Z1, Z1; \
+	VMULPS Z6, Z2, Z2; \
+	VMULPS Z7, Z3, Z3; \
+	VFNMADD213PS Z27, Z12, Z16; \
+	VFNMADD213PS Z27, Z13, Z17; \
+	VFNMADD213PS Z27, Z14, Z18; \
+	VFNMADD213PS Z27, Z15, Z19; \
+	VFMADD213PS Z12, Z12, Z16; \
+	VFMADD213PS Z13, Z13, Z17; \
+	VFMADD213PS Z14, Z14, Z18; \
+	VFMADD213PS Z15, Z15, Z19; \
+	VMULPS Z16, Z0, Z0; \
+	VMULPS Z17, Z1, Z1; \
+	VMULPS Z18, Z2, Z2; \
+	VMULPS Z19, Z3, Z3; \
+	VMOVUPS Z0, (R10); \
+	VMOVUPS Z1, (R10)(R11*1); \
+	VMOVUPS Z2, (R10)(R11*2); \
+	VMOVUPS Z3, (R10)(R14*1); \
+	LEAQ (R10)(R11*4), R10; ADDQ $16, R12; ADDQ $256, R9; \
+	DECQ R13; XORL AX, AX; CMPQ R13, $4; SETEQ AX; SHLQ $10, AX; ADDQ AX, R9; TESTQ R13, R13 // the lower tiles follow
+
+// func swiGLUAMX(j *tileJob)
+// dst [row, ld] gets silu(first 16 outputs)*(other 16 outputs). Tile state lives from the first to the last instruction here: the scheduler never sees it.
+TEXT ·swiGLUAMX(SB), NOSPLIT, $88-8
+	MOVQ j+0(FP), R8
+	MOVQ tileJob_config(R8), AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // LDTILECFG [rax]
+	MOVQ tileJob_ld(R8), R11
+	MOVQ tileJob_strip(R8), DX
+	MOVQ (tileJob_b)(R8), AX
+	MOVQ AX, b0-8(SP)
+	MOVQ (tileJob_b+8)(R8), AX
+	MOVQ AX, b1-16(SP)
+	MOVQ (tileJob_dst)(R8), AX
+	MOVQ AX, dst-40(SP)
+	MOVQ (tileJob_panels)(R8), AX
+	MOVQ AX, panels-56(SP)
+	MOVQ $0, outputs-48(SP)
+	XORL AX, AX
+	CMPQ tileJob_blocks(R8), $8
+	SETLT AX
+	MOVQ AX, few-88(SP)
+	SHLQ $2, R11
+	LEAQ (R11)(R11*2), R14
+	VMOVUPS p4<>(SB), Z20
+	VMOVUPS p3<>(SB), Z21
+	VMOVUPS p2<>(SB), Z22
+	VMOVUPS p1<>(SB), Z23
+	VMOVUPS p0<>(SB), Z24
+	VMOVUPS nlog2e<>(SB), Z25
+	VMOVUPS most<>(SB), Z26
+	VMOVUPS one<>(SB), Z27
+	MOVQ $64, CX
+	XORL R13, R13 // times four rows of the block before are left
+panel:
+	MOVQ b0-8(SP), AX
+	ADDQ tileJob_weights(R8), AX
+	MOVQ AX, ahead0-24(SP)
+	MOVQ b1-16(SP), AX
+	ADDQ tileJob_weights(R8), AX
+	MOVQ AX, ahead1-32(SP)
+	MOVQ tileJob_parts(R8), AX
+	MOVQ AX, parts-64(SP)
+	MOVQ tileJob_a(R8), AX
+	MOVQ AX, a-72(SP)
+part:
+	MOVQ a-72(SP), SI
+	MOVQ tileJob_blocks(R8), DI
+	MOVQ tileJob_sums(R8), AX
+	MOVQ AX, sums-80(SP)
+block:
+	MOVQ j+0(FP), R8
+	MOVQ b0-8(SP), BX
+	MOVQ b1-16(SP), R15
+	MOVQ tileJob_parts(R8), AX
+	MOVQ tileJob_k64(R8), R8
+	CMPQ AX, parts-64(SP)
+	JNE continued
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd8 // TILEZERO tmm3
+	JMP loop
+continued:
+	MOVQ sums-80(SP), BX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x04; BYTE $0x0b // TILELOADD tmm0, [rbx+rcx+0]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x0b; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADD tmm1, [rbx+rcx+1024]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x0b; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILELOADD tmm2, [rbx+rcx+2048]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x0b; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILELOADD tmm3, [rbx+rcx+3072]
+	MOVQ b0-8(SP), BX
+loop:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x34; BYTE $0x0b // TILELOADD tmm6, [rbx+rcx+0]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x79; BYTE $0x4b; BYTE $0x24; BYTE $0x0e // TILELOADDT1 tmm4, [rsi+rcx+0]
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x3c; BYTE $0x0f // TILELOADD tmm7, [r15+rcx+0]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4 // TDPBSSD tmm0, tmm4, tmm6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc // TDPBSSD tmm1, tmm4, tmm7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x79; BYTE $0x4b; BYTE $0xac; BYTE $0x0e; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADDT1 tmm5, [rsi+rcx+1024]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5 // TDPBSSD tmm2, tmm5, tmm6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd // TDPBSSD tmm3, tmm5, tmm7
+	MOVQ ahead0-24(SP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 64(AX)
+	ADDQ $128, ahead0-24(SP)
+	CMPQ few-88(SP), $0
+	JEQ fetched0
+	PREFETCHT1 128(AX)
+	PREFETCHT1 192(AX)
+	ADDQ $128, ahead0-24(SP)
+fetched0:
+	MOVQ ahead1-32(SP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 64(AX)
+	ADDQ $128, ahead1-32(SP)
+	CMPQ few-88(SP), $0
+	JEQ fetched1
+	PREFETCHT1 128(AX)
+	PREFETCHT1 192(AX)
+	ADDQ $128, ahead1-32(SP)
+fetched1:
+	TESTQ R13, R13
+	JZ done
+	SWIGLUAMX
+done:
+	ADDQ $2048, SI
+	ADDQ $1024, BX
+	ADDQ $1024, R15
+	DECQ R8
+	JNZ loop
+	TESTQ R13, R13
+	JZ store
+rest:
+	SWIGLUAMX
+	JNZ rest
+store:
+	MOVQ j+0(FP), R8
+	CMPQ parts-64(SP), $1
+	JEQ complete
+	MOVQ sums-80(SP), BX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x0b // TILESTORED [rbx+rcx+0], tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x0b; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+1024], tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0b; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+2048], tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x0b; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+3072], tmm3
+	JMP follows
+complete:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x0a // TILESTORED [rdx+rcx+0], tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x0a; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+1024], tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+2048], tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x0a; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+3072], tmm3
+	MOVQ DX, R9
+	MOVQ tileJob_strip(R8), AX
+	LEAQ 4096(AX), DX
+	CMPQ DX, R9
+	CMOVQEQ AX, DX
+	MOVQ $8, R13
+	CMPQ DI, tileJob_blocks(R8)
+	JNE follows
+	MOVQ dst-40(SP), R10
+	MOVQ tileJob_sa(R8), R12
+	MOVQ outputs-48(SP), BX
+	MOVQ (tileJob_sw+0)(R8), AX
+	VMOVUPS (AX)(BX*1), Z8
+	MOVQ (tileJob_bias+0)(R8), AX
+	VMOVUPS (AX)(BX*1), Z10
+	MOVQ (tileJob_sw+8)(R8), AX
+	VMOVUPS (AX)(BX*1), Z9
+	MOVQ (tileJob_bias+8)(R8), AX
+	VMOVUPS (AX)(BX*1), Z11
+follows:
+	ADDQ $4096, sums-80(SP)
+	ADDQ tileJob_skip(R8), SI
+	DECQ DI
+	JNZ block
+	MOVQ tileJob_k64(R8), AX
+	SHLQ $10, AX
+	ADDQ AX, b0-8(SP)
+	ADDQ AX, b1-16(SP)
+	SHLQ $1, AX
+	ADDQ AX, a-72(SP)
+	DECQ parts-64(SP)
+	JNZ part
+	MOVQ tileJob_between(R8), AX
+	ADDQ AX, b0-8(SP)
+	ADDQ AX, b1-16(SP)
+	MOVQ tileJob_columns(R8), AX
+	ADDQ AX, dst-40(SP)
+	MOVQ tileJob_outputs(R8), AX
+	ADDQ AX, outputs-48(SP)
+	DECQ panels-56(SP)
+	JNZ panel
+last:
+	SWIGLUAMX
+	JNZ last
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
+	VZEROUPPER
+	RET
+
+#define EXPSUMSAMX \
+	VMULPS.BCST (0)(R12), Z8, Z1; \
+	VMULPS.BCST (4)(R12), Z8, Z7; \
+	VMULPS.BCST (8)(R12), Z8, Z15; \
+	VMULPS.BCST (12)(R12), Z8, Z27; \
+	VMULPS.BCST (0)(R12), Z9, Z4; \
+	VMULPS.BCST (4)(R12), Z9, Z12; \
+	VMULPS.BCST (8)(R12), Z9, Z19; \
+	VMULPS.BCST (12)(R12), Z9, Z30; \
+	VCVTDQ2PS 0(R9), Z0; \
+	VCVTDQ2PS 64(R9), Z6; \
+	VCVTDQ2PS 128(R9), Z14; \
+	VCVTDQ2PS 192(R9), Z26; \
+	VCVTDQ2PS 1024(R9), Z3; \
+	VCVTDQ2PS 1088(R9), Z11; \
+	VCVTDQ2PS 1152(R9), Z18; \
+	VCVTDQ2PS 1216(R9), Z29; \
+	VFMADD213PS.BCST (0)(R14), Z1, Z0; \
+	VFMADD213PS.BCST (4)(R14), Z7, Z6; \
+	VFMADD213PS.BCST (8)(R14), Z15, Z14; \
+	VFMADD213PS.BCST (12)(R14), Z27, Z26; \
+	VFMADD213PS.BCST (0)(R14), Z4, Z3; \
+	VFMADD213PS.BCST (4)(R14), Z12, Z11; \
+	VFMADD213PS.BCST (8)(R14), Z19, Z18; \
+	VFMADD213PS.BCST (12)(R14), Z30, Z29; \
+	VMAXPS Z16, Z0, Z16; \
+	VMAXPS Z16, Z6, Z16; \
+	VMAXPS Z16, Z14, Z16; \
+	VMAXPS Z16, Z26, Z16; \
+	VMAXPS Z16, Z3, Z16; \
+	VMAXPS Z16, Z11, Z16; \
+	VMAXPS Z16, Z18, Z16; \
+	VMAXPS Z16, Z29, Z16; \
+	VREDUCEPS $9, Z0, Z1; \
+	VREDUCEPS $9, Z6, Z7; \
+	VREDUCEPS $9, Z14, Z15; \
+	VREDUCEPS $9, Z26, Z27; \
+	VREDUCEPS $9, Z3, Z4; \
+	VREDUCEPS $9, Z11, Z12; \
+	VREDUCEPS $9, Z18, Z19; \
+	VREDUCEPS $9, Z29, Z30; \
+	VMOVAPS Z20, Z2; \
+	VMOVAPS Z20, Z10; \
+	VMOVAPS Z20, Z17; \
+	VMOVAPS Z20, Z28; \
+	VMOVAPS Z20, Z5; \
+	VMOVAPS Z20, Z13; \
+	VMOVAPS Z20, Z25; \
+	VMOVAPS Z20, Z31; \
+	VFMADD213PS Z21, Z1, Z2; \
+	VFMADD213PS Z21, Z7, Z10; \
+	VFMADD213PS Z21, Z15, Z17; \
+	VFMADD213PS Z21, Z27, Z28; \
+	VFMADD213PS Z21, Z4, Z5; \
+	VFMADD213PS Z21, Z12, Z13; \
+	VFMADD213PS Z21, Z19, Z25; \
+	VFMADD213PS Z21, Z30, Z31; \
+	VFMADD213PS Z22, Z1, Z2; \
+	VFMADD213PS Z22, Z7, Z10; \
+	VFMADD213PS Z22, Z15, Z17; \
+	VFMADD213PS Z22, Z27, Z28; \
+	VFMADD213PS Z22, Z4, Z5; \
+	VFMADD213PS Z22, Z12, Z13; \
+	VFMADD213PS Z22, Z19, Z25; \
+	VFMADD213PS Z22, Z30, Z31; \
+	VFMADD213PS Z23, Z1, Z2; \
+	VFMADD213PS Z23, Z7, Z10; \
+	VFMADD213PS Z23, Z15, Z17; \
+	VFMADD213PS Z23, Z27, Z28; \
+	VFMADD213PS Z23, Z4, Z5; \
+	VFMADD213PS Z23, Z12, Z13; \
+	VFMADD213PS Z23, Z19, Z25; \
+	VFMADD213PS Z23, Z30, Z31; \
+	VFMADD213PS Z24, Z1, Z2; \
+	VFMADD213PS Z24, Z7, Z10; \
+	VFMADD213PS Z24, Z15, Z17; \
+	VFMADD213PS Z24, Z27, Z28; \
+	VFMADD213PS Z24, Z4, Z5; \
+	VFMADD213PS Z24, Z12, Z13; \
+	VFMADD213PS Z24, Z19, Z25; \
+	VFMADD213PS Z24, Z30, Z31; \
+	VSCALEFPS Z0, Z2, Z2; \
+	VSCALEFPS Z6, Z10, Z10; \
+	VSCALEFPS Z14, Z17, Z17; \
+	VSCALEFPS Z26, Z28, Z28; \
+	VSCALEFPS Z3, Z5, Z5; \
+	VSCALEFPS Z11, Z13, Z13; \
+	VSCALEFPS Z18, Z25, Z25; \
+	VSCALEFPS Z29, Z31, Z31; \
+	VADDPS 0(R10), Z2, Z2; \
+	VADDPS 64(R10), Z10, Z10; \
+	VADDPS 128(R10), Z17, Z17; \
+	VADDPS 192(R10), Z28, Z28; \
+	VADDPS Z5, Z2, Z2; \
+	VADDPS Z13, Z10, Z10; \
+	VADDPS Z25, Z17, Z17; \
+	VADDPS Z31, Z28, Z28; \
+	VMOVUPS Z2, 0(R10); \
+	VMOVUPS Z10, 64(R10); \
+	VMOVUPS Z17, 128(R10); \
+	VMOVUPS Z28, 192(R10); \
+	ADDQ $256, R10; ADDQ $16, R14; ADDQ $16, R12; ADDQ $256, R9; \
+	DECQ R13; XORL AX, AX; CMPQ R13, $4; SETEQ AX; SHLQ $10, AX; ADDQ AX, R9; TESTQ R13, R13 // the lower tiles follow
+
+// func expSumsAMX(j *tileJob)
+// dst [row, 16] gets exp(output - reference of the row) of both 16 outputs added, without bias, and far the
+// largest difference from a reference in each lane, in powers of two and NaN aside. Tile state lives from the first to the last instruction here: the scheduler never sees it.
+TEXT ·expSumsAMX(SB), NOSPLIT, $88-8
+	MOVQ j+0(FP), R8
+	MOVQ tileJob_config(R8), AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // LDTILECFG [rax]
+	MOVQ tileJob_ld(R8), R11
+	MOVQ tileJob_strip(R8), DX
+	MOVQ (tileJob_b)(R8), AX
+	MOVQ AX, b0-8(SP)
+	MOVQ (tileJob_b+8)(R8), AX
+	MOVQ AX, b1-16(SP)
+	MOVQ (tileJob_dst)(R8), AX
+	MOVQ AX, dst-40(SP)
+	MOVQ (tileJob_panels)(R8), AX
+	MOVQ AX, panels-56(SP)
+	MOVQ $0, outputs-48(SP)
+	XORL AX, AX
+	CMPQ tileJob_blocks(R8), $8
+	SETLT AX
+	MOVQ AX, few-88(SP)
+	VMOVUPS p4<>(SB), Z20
+	VMOVUPS p3<>(SB), Z21
+	VMOVUPS p2<>(SB), Z22
+	VMOVUPS p1<>(SB), Z23
+	VMOVUPS p0<>(SB), Z24
+	VMOVUPS (tileJob_far)(R8), Z16
+	MOVQ $64, CX
+	XORL R13, R13 // times four rows of the block before are left
+panel:
+	MOVQ b0-8(SP), AX
+	ADDQ tileJob_weights(R8), AX
+	MOVQ AX, ahead0-24(SP)
+	MOVQ b1-16(SP), AX
+	ADDQ tileJob_weights(R8), AX
+	MOVQ AX, ahead1-32(SP)
+	MOVQ tileJob_parts(R8), AX
+	MOVQ AX, parts-64(SP)
+	MOVQ tileJob_a(R8), AX
+	MOVQ AX, a-72(SP)
+part:
+	MOVQ a-72(SP), SI
+	MOVQ tileJob_blocks(R8), DI
+	MOVQ tileJob_sums(R8), AX
+	MOVQ AX, sums-80(SP)
+block:
+	MOVQ j+0(FP), R8
+	MOVQ b0-8(SP), BX
+	MOVQ b1-16(SP), R15
+	MOVQ tileJob_parts(R8), AX
+	MOVQ tileJob_k64(R8), R8
+	CMPQ AX, parts-64(SP)
+	JNE continued
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd8 // TILEZERO tmm3
+	JMP loop
+continued:
+	MOVQ sums-80(SP), BX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x04; BYTE $0x0b // TILELOADD tmm0, [rbx+rcx+0]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x0b; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADD tmm1, [rbx+rcx+1024]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x0b; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILELOADD tmm2, [rbx+rcx+2048]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x0b; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILELOADD tmm3, [rbx+rcx+3072]
+	MOVQ b0-8(SP), BX
+loop:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x34; BYTE $0x0b // TILELOADD tmm6, [rbx+rcx+0]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x79; BYTE $0x4b; BYTE $0x24; BYTE $0x0e // TILELOADDT1 tmm4, [rsi+rcx+0]
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x3c; BYTE $0x0f // TILELOADD tmm7, [r15+rcx+0]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4 // TDPBSSD tmm0, tmm4, tmm6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc // TDPBSSD tmm1, tmm4, tmm7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x79; BYTE $0x4b; BYTE $0xac; BYTE $0x0e; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADDT1 tmm5, [rsi+rcx+1024]
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5 // TDPBSSD tmm2, tmm5, tmm6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd // TDPBSSD tmm3, tmm5, tmm7
+	MOVQ ahead0-24(SP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 64(AX)
+	ADDQ $128, ahead0-24(SP)
+	CMPQ few-88(SP), $0
+	JEQ fetched0
+	PREFETCHT1 128(AX)
+	PREFETCHT1 192(AX)
+	ADDQ $128, ahead0-24(SP)
+fetched0:
+	MOVQ ahead1-32(SP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 64(AX)
+	ADDQ $128, ahead1-32(SP)
+	CMPQ few-88(SP), $0
+	JEQ fetched1
+	PREFETCHT1 128(AX)
+	PREFETCHT1 192(AX)
+	ADDQ $128, ahead1-32(SP)
+fetched1:
+	TESTQ R13, R13
+	JZ done
+	EXPSUMSAMX
+done:
+	ADDQ $2048, SI
+	ADDQ $1024, BX
+	ADDQ $1024, R15
+	DECQ R8
+	JNZ loop
+	TESTQ R13, R13
+	JZ store
+rest:
+	EXPSUMSAMX
+	JNZ rest
+store:
+	MOVQ j+0(FP), R8
+	CMPQ parts-64(SP), $1
+	JEQ complete
+	MOVQ sums-80(SP), BX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x0b // TILESTORED [rbx+rcx+0], tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x0b; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+1024], tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0b; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+2048], tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x0b; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILESTORED [rbx+rcx+3072], tmm3
+	JMP follows
+complete:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x0a // TILESTORED [rdx+rcx+0], tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x0a; BYTE $0x00; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+1024], tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x08; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+2048], tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x0a; BYTE $0x00; BYTE $0x0c; BYTE $0x00; BYTE $0x00 // TILESTORED [rdx+rcx+3072], tmm3
+	MOVQ DX, R9
+	MOVQ tileJob_strip(R8), AX
+	LEAQ 4096(AX), DX
+	CMPQ DX, R9
+	CMOVQEQ AX, DX
+	MOVQ $8, R13
+	CMPQ DI, tileJob_blocks(R8)
+	JNE follows
+	MOVQ dst-40(SP), R10
+	MOVQ tileJob_sa(R8), R12
+	MOVQ tileJob_ref(R8), R14
+	MOVQ outputs-48(SP), BX
+	MOVQ (tileJob_sw+0)(R8), AX
+	VMOVUPS (AX)(BX*1), Z8
+	MOVQ (tileJob_bias+0)(R8), AX
+	VMOVUPS (AX)(BX*1), Z10
+	MOVQ (tileJob_sw+8)(R8), AX
+	VMOVUPS (AX)(BX*1), Z9
+	MOVQ (tileJob_bias+8)(R8), AX
+	VMOVUPS (AX)(BX*1), Z11
+	VMULPS log2e<>(SB), Z8, Z8
+	VMULPS log2e<>(SB), Z9, Z9
+follows:
+	ADDQ $4096, sums-80(SP)
+	ADDQ tileJob_skip(R8), SI
+	DECQ DI
+	JNZ block
+	MOVQ tileJob_k64(R8), AX
+	SHLQ $10, AX
+	ADDQ AX, b0-8(SP)
+	ADDQ AX, b1-16(SP)
+	SHLQ $1, AX
+	ADDQ AX, a-72(SP)
+	DECQ parts-64(SP)
+	JNZ part
+	MOVQ tileJob_between(R8), AX
+	ADDQ AX, b0-8(SP)
+	ADDQ AX, b1-16(SP)
+	MOVQ tileJob_columns(R8), AX
+	ADDQ AX, dst-40(SP)
+	MOVQ tileJob_outputs(R8), AX
+	ADDQ AX, outputs-48(SP)
+	DECQ panels-56(SP)
+	JNZ panel
+last:
+	EXPSUMSAMX
+	JNZ last
+	MOVQ j+0(FP), R8
+	VMOVUPS Z16, (tileJob_far)(R8)
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	VZEROUPPER
 	RET

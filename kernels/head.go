@@ -10,16 +10,20 @@ func (w *Matrix) LogProbs(out []float32, x *Rows, targets []int32, m int) {
 	for _, t := range targets[:m] {
 		check(t >= 0 && int(t) < w.n, "LogProbs: target %d of %d", int(t), w.n)
 	}
-	width := w.shape.panel
-	for r0 := 0; r0 < m; r0 += stripRows {
-		rows := min(stripRows, m-r0)
-		clear(x.sums[:rows*laneSums])
+	if w.logProbsOnTiles(out, x, targets, m) {
+		return
+	}
+	width, strip := w.shape.panel, w.shape.strip
+	for r0 := 0; r0 < m; r0 += strip {
+		rows := min(strip, m-r0)
+		sums, ref := x.sums[:rows*laneSums], x.ref[:rows]
+		clear(sums)
 		for p := 0; p*width < w.n; p++ {
 			cols := min(width, w.n-p*width)
 			w.panel(x.strip, width, x, r0, r0+rows, p, false)
 			if p == 0 {
-				for r := range rows {
-					x.ref[r] = maxOf(x.strip[r*width : r*width+min(cols, refOutputs)])
+				for r := range ref {
+					ref[r] = maxOf(x.strip[r*width : r*width+min(cols, refOutputs)])
 				}
 			}
 			for r := range rows {
@@ -27,16 +31,21 @@ func (w *Matrix) LogProbs(out []float32, x *Rows, targets []int32, m int) {
 					out[r0+r] = x.strip[r*width+int(c)]
 				}
 			}
-			x.addExp(width, cols, rows)
+			x.addExp(sums, ref, cols)
 		}
-		for r := range rows {
-			var s float64
-			for _, v := range x.sums[r*laneSums : (r+1)*laneSums] {
-				s += float64(v)
-			}
-			out[r0+r] = float32(float64(out[r0+r]) - float64(x.ref[r]) - math.Log(s))
+		for r := range ref {
+			out[r0+r] = logProb(out[r0+r], ref[r], sums[r*laneSums:])
 		}
 	}
+}
+
+// logProb is the logit less the logarithm of the sum of exp(ref) times laneSums sums.
+func logProb(logit, ref float32, sums []float32) float32 {
+	var s float64
+	for _, v := range sums[:laneSums] {
+		s += float64(v)
+	}
+	return float32(float64(logit) - float64(ref) - math.Log(s))
 }
 
 // farAbove is how far a logit may lie above the row's reference before the reference is moved: exp(64) times the largest
@@ -47,27 +56,28 @@ const farAbove = 64
 // refOutputs is how many logits the reference is the largest of: the narrowest panel's, so that it is the same on all tiers.
 const refOutputs = 16
 
-// addExp adds exp(logit-ref) of rows of logits in the strip, of which cols are real, to the rows' lane sums.
-func (x *Rows) addExp(width, cols, rows int) {
+// addExp adds exp(logit-ref) of the logits in the strip, of which cols of each row are real, to the rows' lane sums.
+func (x *Rows) addExp(sums, ref []float32, cols int) {
+	width, rows := x.shape.panel, len(ref)
 	for r := 0; cols < width && r < rows; r++ {
 		for i := r*width + cols; i < (r+1)*width; i++ {
 			x.strip[i] = float32(math.Inf(-1)) // adds exactly 0
 		}
 	}
 	for r := 0; r < rows; r++ {
-		r += expSums(x.tier, x.sums[r*laneSums:], x.strip[r*width:], width, x.ref[r:], rows-r)
+		r += expSums(x.tier, sums[r*laneSums:], x.strip[r*width:], width, ref[r:], rows-r)
 		if r == rows {
 			return
 		}
 		// Row r has a logit too far above its reference, and its sums are untouched: move the reference.
-		l, sums := x.strip[r*width:(r+1)*width], x.sums[r*laneSums:(r+1)*laneSums]
+		l, sums := x.strip[r*width:(r+1)*width], sums[r*laneSums:(r+1)*laneSums]
 		m := maxOf(l)
-		f := float32(math.Exp(float64(x.ref[r]) - float64(m)))
+		f := float32(math.Exp(float64(ref[r]) - float64(m)))
 		for i := range sums {
 			sums[i] *= f
 		}
-		x.ref[r] = m
-		expSums(x.tier, sums, l, width, x.ref[r:], 1)
+		ref[r] = m
+		expSums(x.tier, sums, l, width, ref[r:], 1)
 	}
 }
 

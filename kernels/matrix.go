@@ -5,14 +5,15 @@ import "math"
 // Matrix is a weight matrix [n outputs, k inputs] of int8 with one float32 scale per output, packed for one tier.
 // It is read-only and shared between goroutines once packed.
 type Matrix struct {
-	tier  Tier
-	shape shape
-	n, k  int
-	kp    int       // k rounded up to the tier's group
-	q     []int8    // panels of shape.panel outputs, in the tier's order
-	scale []float32 // [n rounded up to whole panels]
-	bias  []float32 // the same length; zero where SetBias was not called
-	sum   []int32   // 128 times each output's sum of weights, for tiers with unsigned activations
+	tier   Tier
+	shape  shape
+	n, k   int
+	kp     int       // k rounded up to the tier's group
+	q      []int8    // panels of shape.panel outputs, in the tier's order
+	scale  []float32 // [n rounded up to whole panels]
+	bias   []float32 // the same length; zero unless biased
+	biased bool
+	sum    []int32 // 128 times each output's sum of weights, for tiers with unsigned activations
 }
 
 // QuantizeRows rounds each of the n rows of w [n, k] to int8 in -127..127 with its own scale, max|row|/127. A row of
@@ -81,6 +82,7 @@ func (w *Matrix) SetBias(bias []float32) {
 	check(len(bias) == w.n, "SetBias: %d values, want %d", len(bias), w.n)
 	w.bias = aligned[float32](len(w.scale)) // the old one may be a mapped file's
 	copy(w.bias, bias)
+	w.biased = true
 }
 
 // MulTo writes y = x wᵀ + bias: row r of the m rows of x gives y[r*ldy : r*ldy+n].
@@ -96,7 +98,7 @@ func (w *Matrix) mul(y []float32, ldy int, x *Rows, m int, add bool) {
 	}
 	check(ldy >= w.n && len(y) >= (m-1)*ldy+w.n, "Matrix: %d values for %d rows of %d, %d apart", len(y), m, w.n, ldy)
 	width := w.shape.panel
-	for p := 0; p*width < w.n; p++ {
+	for p := w.mulOnTiles(y, ldy, x, m, add); p*width < w.n; p++ {
 		w.panel(y[p*width:], ldy, x, 0, m, p, add)
 	}
 }

@@ -43,7 +43,7 @@ func wholeRows(seed uint64, m, k int) ([]float32, []int8) {
 // below 2^24 for the sizes here.
 func TestIntegerSumsAreExact(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier Tier) {
-		for _, s := range [][3]int{{1, 1, 1}, {1, 16, 4}, {3, 7, 5}, {4, 16, 16}, {5, 17, 31}, {6, 64, 64}, {7, 65, 65}, {12, 96, 127}, {33, 130, 300}, {100, 33, 192}, {13, 64, 576}} {
+		for _, s := range [][3]int{{1, 1, 1}, {1, 16, 4}, {3, 7, 5}, {4, 16, 16}, {5, 17, 31}, {6, 64, 64}, {7, 65, 65}, {12, 96, 127}, {33, 130, 300}, {100, 33, 192}, {13, 64, 576}, {70, 70, 1536}, {40, 1200, 1100}} {
 			m, n, k := s[0], s[1], s[2]
 			x, xq := wholeRows(uint64(m), m, k)
 			wq := int8s(newRand(uint64(n)), n*k)
@@ -370,7 +370,8 @@ func TestLogProbsMatchesFloat64(t *testing.T) {
 		for _, c := range []struct {
 			m, k, n int
 			spread  float32
-		}{{1, 16, 5, 1}, {7, 64, 300, 3}, {100, 32, 1000, 0.1}, {9, 64, 500, 60}} {
+			biased  bool
+		}{{1, 16, 5, 1, false}, {7, 64, 300, 3, false}, {100, 32, 1000, 0.1, false}, {9, 64, 500, 60, false}, {40, 32, 330, 1, true}} {
 			x := normals(r, c.m*c.k)
 			wf := normals(r, c.n*c.k)
 			for i := range wf {
@@ -378,6 +379,11 @@ func TestLogProbsMatchesFloat64(t *testing.T) {
 			}
 			wq, ws := QuantizeRows(wf, c.n, c.k)
 			w := Pack(tier, wq, ws, c.n, c.k)
+			bias := make([]float32, c.n)
+			if c.biased {
+				bias = normals(r, c.n)
+				w.SetBias(bias)
+			}
 			rows := NewRows(tier, c.m, c.k)
 			rows.Quantize(x, c.m)
 			targets := make([]int32, c.m)
@@ -396,7 +402,7 @@ func TestLogProbsMatchesFloat64(t *testing.T) {
 					for l := range c.k {
 						s += int64(xq[i*c.k+l]) * int64(wq[j*c.k+l])
 					}
-					logits[j] = float64(s) * xs[i] * float64(ws[j])
+					logits[j] = float64(s)*xs[i]*float64(ws[j]) + float64(bias[j])
 					top = max(top, logits[j])
 				}
 				var sum float64

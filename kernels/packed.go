@@ -4,11 +4,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"unsafe"
 )
 
 // PackVersion changes whenever what [Matrix.WriteTo] writes does, for any tier: make it part of a packed file's key.
-const PackVersion = 2
+const PackVersion = 3
 
 // packedAlign is the size of the header before a packed matrix, and what its parts are padded to: what follows an
 // aligned matrix is aligned too.
@@ -63,6 +64,7 @@ func ReadPacked(t Tier, n, k int, data []byte) (w *Matrix, rest []byte, err erro
 	if err != nil {
 		return nil, nil, err
 	}
+	w.biased = slices.ContainsFunc(w.bias, func(b float32) bool { return b != 0 })
 	return w, rest, nil
 }
 

@@ -10,25 +10,24 @@ import (
 //
 // A row that holds NaN or Inf, or whose squares overflow, has scale NaN, so that all that is computed from it is NaN.
 type Rows struct {
-	tier   Tier
-	shape  shape
-	cap, k int
-	kp     int
-	q      []int8
-	scale  []float32
-	spare  []float32 // one tile, for row blocks and panels that are not full
-	strip  []float32 // [stripRows, 2 panels]: products on their way into SwiGLU, GELU or LogProbs
-	acts   []float32 // [stripRows, k]: rows before they are quantised
-	tiles  []int32   // sums of two blocks of 32 rows on their way out of tiles
-	rest   []int32   // AVX2 only: what the product of 4 rows adds to that of q (storePairs)
-	wide   []uint32  // and which pairs of one row are split for it
-	ref    []float32 // [stripRows]: LogProbs' reference logits
-	sums   []float32 // [stripRows, laneSums]: and its sums
+	tier      Tier
+	shape     shape
+	cap, k    int
+	kp        int
+	q         []int8
+	scale     []float32
+	spare     []float32 // one tile, for row blocks and panels that are not full
+	strip     []float32 // [shape.strip, 2 panels]: products on their way into SwiGLU, GELU or LogProbs
+	acts      []float32 // [shape.strip, actStride]: rows of k before they are quantised
+	actStride int       // not a multiple of a power of two, which would put all rows into few cache sets
+	tiles     []int32   // sums of two blocks of 32 rows on their way out of tiles
+	job       tileJob
+	refBits   []float32 // [rows]: LogProbs' reference logits again, negated, in powers of two
+	rest      []int32   // AVX2 only: what the product of 4 rows adds to that of q (storePairs)
+	wide      []uint32  // and which pairs of one row are split for it
+	ref       []float32 // [rows]: LogProbs' reference logits
+	sums      []float32 // [rows, laneSums]: and its sums
 }
-
-// stripRows is how many rows SwiGLU, GELU and LogProbs take through all panels together: their products stay in the
-// first-level cache and their results in the second. It is a multiple of every tier's row block.
-const stripRows = 96
 
 // laneSums is how many partial sums LogProbs keeps for a row.
 const laneSums = 16
@@ -41,16 +40,18 @@ func NewRows(t Tier, rows, k int) *Rows {
 	x := &Rows{tier: t, shape: s, cap: rows, k: k, kp: roundUp(k, s.group)}
 	rp := roundUp(rows, s.rows)
 	x.q, x.scale = aligned[int8](rp*x.kp), aligned[float32](rp)
-	x.spare = aligned[float32](s.rows * s.panel)
-	x.strip = aligned[float32](stripRows * 2 * s.panel)
-	x.acts = aligned[float32](min(rp, roundUp(stripRows, s.rows)) * k)
+	x.spare = x.newSpare()
+	x.strip = aligned[float32](s.strip * 2 * s.panel)
+	x.actStride = roundUp(k, laneSums) + laneSums
+	x.acts = aligned[float32](min(rp, s.strip) * x.actStride)
 	if t == AMX {
-		x.tiles = aligned[int32](2 * 1024)
+		x.tiles, x.refBits = aligned[int32](2*1024), aligned[float32](rp)
+		x.job = x.newJob()
 	}
 	if t == AVX2 {
 		x.rest, x.wide = make([]int32, rp/4*x.restBlock()), make([]uint32, roundUp(k, 32)/32)
 	}
-	x.ref, x.sums = aligned[float32](stripRows), aligned[float32](stripRows*laneSums)
+	x.ref, x.sums = aligned[float32](rp), aligned[float32](rp*laneSums)
 	return x
 }
 
@@ -107,22 +108,19 @@ func (x *Rows) SwiGLU(gate, up *Matrix, in *Rows, m, block int) {
 	if block > 0 {
 		norm = float32(1 / math.Sqrt(float64(block)))
 	}
-	width := x.shape.panel
-	for r0 := 0; r0 < m; r0 += stripRows {
-		rows := min(stripRows, m-r0)
-		g, u := x.strip, x.strip[stripRows*width:]
-		for c := 0; c < x.k; c += width {
+	width, strip := x.shape.panel, x.shape.strip
+	for r0 := 0; r0 < m; r0 += strip {
+		rows := min(strip, m-r0)
+		g, u := x.strip, x.strip[strip*width:]
+		for c := x.gatedOnTiles(gate, up, in, r0, rows); c < x.k; c += width {
 			cols := min(width, x.k-c)
 			gate.panel(g, width, in, r0, r0+rows, c/width, false)
 			up.panel(u, width, in, r0, r0+rows, c/width, false)
-			swiGLU(x.tier, x.acts[c:], x.k, g, u, width, cols, rows)
+			swiGLU(x.tier, x.acts[c:], x.actStride, g, u, width, cols, rows)
 		}
 		for r := range rows {
-			row := x.acts[r*x.k : (r+1)*x.k]
-			for i := 0; block > 0 && i < len(row); i += block {
-				walshHadamard(x.tier, row[i:i+block])
-			}
-			ss, amax := sumSquaresMax(x.tier, row)
+			row := x.acts[r*x.actStride:][:x.k]
+			ss, amax := hadamardSumSquaresMax(x.tier, row, block)
 			x.put(r0+r, row, ss, amax, norm)
 		}
 	}
@@ -132,16 +130,16 @@ func (x *Rows) SwiGLU(gate, up *Matrix, in *Rows, m, block int) {
 func (x *Rows) GELU(w *Matrix, in *Rows, m int) {
 	w.fits(in, m)
 	x.feeds(w, m)
-	width := x.shape.panel
-	for r0 := 0; r0 < m; r0 += stripRows {
-		rows := min(stripRows, m-r0)
+	width, strip := x.shape.panel, x.shape.strip
+	for r0 := 0; r0 < m; r0 += strip {
+		rows := min(strip, m-r0)
 		for c := 0; c < x.k; c += width {
 			cols := min(width, x.k-c)
-			w.panel(x.acts[c:], x.k, in, r0, r0+rows, c/width, false)
-			gelu(x.tier, x.acts[c:], x.k, cols, rows)
+			w.panel(x.acts[c:], x.actStride, in, r0, r0+rows, c/width, false)
+			gelu(x.tier, x.acts[c:], x.actStride, cols, rows)
 		}
 		for r := range rows {
-			row := x.acts[r*x.k : (r+1)*x.k]
+			row := x.acts[r*x.actStride:][:x.k]
 			ss, amax := sumSquaresMax(x.tier, row)
 			x.put(r0+r, row, ss, amax, 1)
 		}

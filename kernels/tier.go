@@ -23,7 +23,8 @@ import (
 type Tier uint8
 
 // The tiers. Generic is plain Go and runs everywhere; AMX is the last. NEONDot and NEONI8MM give the results of Generic to
-// the bit, and AVX2, AVXVNNI and AVX512VNNI each other's; AVX512BF16 and AMX differ from these in attention alone.
+// the bit, and AVX2, AVXVNNI and AVX512VNNI each other's; AVX512BF16 differs from these in attention, AMX also in the
+// exponentials of SwiGLU and of the head, by some millionths.
 const (
 	Generic    Tier = iota
 	NEONDot         // arm64 SDOT; the element-wise steps are plain Go
@@ -98,6 +99,9 @@ type shape struct {
 	rows  int // activations of this many rows are taken together
 	panel int // outputs computed together
 	group int // inputs are padded with zeros to a multiple of this
+	// SwiGLU, GELU and LogProbs take so many rows, whole blocks, through all panels together: their products stay in the
+	// first-level cache and their results in the second.
+	strip int
 
 	unsigned bool // activations are stored as value + 128, which each output's sum of weights takes out again
 }
@@ -105,17 +109,17 @@ type shape struct {
 func (t Tier) shape() shape {
 	switch t {
 	case NEONDot, NEONI8MM:
-		return shape{rows: 6, panel: 16, group: 8}
+		return shape{rows: 6, panel: 16, group: 8, strip: 96}
 	case AVX2:
-		return shape{rows: 4, panel: 16, group: 16}
+		return shape{rows: 4, panel: 16, group: 16, strip: 96}
 	case AVXVNNI:
-		return shape{rows: 6, panel: 16, group: 16, unsigned: true}
+		return shape{rows: 6, panel: 16, group: 16, strip: 96, unsigned: true}
 	case AVX512VNNI, AVX512BF16:
-		return shape{rows: 6, panel: 64, group: 4, unsigned: true}
+		return shape{rows: 6, panel: 64, group: 4, strip: 96, unsigned: true}
 	case AMX:
-		return shape{rows: 32, panel: 32, group: 64}
+		return shape{rows: 32, panel: 32, group: 64, strip: 256}
 	default:
-		return shape{rows: 1, panel: 16, group: 4}
+		return shape{rows: 1, panel: 16, group: 4, strip: 96}
 	}
 }
 

@@ -21,15 +21,17 @@ import (
 // traced names the variable that tells the test below that it is the process whose tile instructions are carried out for it.
 const traced = "PITH_TEST_TILES_TRACED"
 
-// On a processor without tiles the very bytes of gemmAMX and attendAMX run all the same: another process executes them, is
+// On a processor without tiles the very bytes of the functions on tiles run all the same: another process executes them, is
 // stopped at each instruction that it lacks, and this one does what the manual says of it (Intel SDM volume 2) and lets
 // it go on behind. Whatever is not encoded as the manual wants, or would be refused by the processor, fails.
 func TestBytesOfTileInstructions(t *testing.T) {
 	switch {
 	case os.Getenv(traced) != "":
 		runTileInstructions(t)
+	case AMX.Supported() && !emulated[AMX]:
+		runTileInstructions(t)
 	case !emulated[AMX]:
-		t.Log("tiles, or the vectors beside them, are the machine's own matter")
+		t.Log("the vectors beside the tiles are missing")
 	default:
 		if err := trace(t); err != nil {
 			t.Fatal(err)
@@ -45,18 +47,32 @@ func runTileInstructions(t *testing.T) {
 	w, x := Pack(AMX, q, s, n, k), NewRows(AMX, m, k)
 	w.SetBias(normals(r, n))
 	x.Quantize(normals(r, m*k), m)
+	q, s = QuantizeRows(normals(r, k*n), k, n)
+	down := Pack(AMX, q, s, k, n)
 	start := normals(r, m*n)
-	product := func() (set, sum []float32) {
-		set, sum = make([]float32, m*n), slices.Clone(start)
+	gated, targets := NewRows(AMX, m, n), make([]int32, m)
+	for i := range targets {
+		targets[i] = int32(i % n)
+	}
+	products := func() map[string][]float32 {
+		set, sum, mixed, logProbs := make([]float32, m*n), slices.Clone(start), make([]float32, m*k), make([]float32, m)
 		w.MulTo(set, n, x, m)
 		w.MulAdd(sum, n, x, m)
-		return set, sum
+		gated.SwiGLU(w, w, x, m, 0)
+		down.MulTo(mixed, k, gated, m)
+		w.LogProbs(logProbs, x, targets, m)
+		return map[string][]float32{"product": set, "added product": sum, "SwiGLU": mixed, "log-probabilities": logProbs}
 	}
-	wantSet, wantSum := product()
-	tileProduct = gemmAMX
-	gotSet, gotSum := product()
-	if !slices.Equal(gotSet, wantSet) || !slices.Equal(gotSum, wantSum) {
-		t.Error("the product on tiles differs")
+	defer func(real tileFunctions, attend func(*[64]byte, *attentionTile, int, int, int)) {
+		tileProducts, attendProduct = real, attend
+	}(tileProducts, attendProduct)
+	tileProducts, attendProduct = emulatedTiles, attendAMXEmulated
+	wanted := products()
+	tileProducts = tileFunctions{gemmAMX, gemmAddAMX, swiGLUAMX, expSumsAMX}
+	for name, got := range products() {
+		if !slices.Equal(got, wanted[name]) {
+			t.Errorf("%s on tiles differs", name)
+		}
 	}
 
 	const heads, dim, tokens, queried = 2, 64, 150, 20 // the last queries
@@ -118,7 +134,7 @@ func trace(t *testing.T) error {
 				text, _ := os.ReadFile(said.Name())
 				return fmt.Errorf("the traced test ended with status %d:\n%s", status.ExitStatus(), text)
 			}
-			for _, name := range []string{"LDTILECFG", "TILERELEASE", "TILEZERO", "TILELOADD", "TILESTORED", "TDPBSSD", "TDPBF16PS"} {
+			for _, name := range []string{"LDTILECFG", "TILERELEASE", "TILEZERO", "TILELOADD", "TILELOADDT1", "TILESTORED", "TDPBSSD", "TDPBF16PS"} {
 				if done[name] == 0 {
 					return fmt.Errorf("no %s was executed", name)
 				}
@@ -261,9 +277,12 @@ func (u *tileUnit) execute(in instruction, general [16]uint64) (name string, err
 		}
 		u.tiles[in.reg] = [16][64]byte{}
 		return "TILEZERO", nil
-	case in.opcode == 0x4b && (in.prefix == 3 || in.prefix == 2):
+	case in.opcode == 0x4b && in.prefix != 0:
 		name, move := "TILELOADD", unix.ProcessVMReadv
-		if in.prefix == 2 {
+		switch in.prefix {
+		case 1:
+			name = "TILELOADDT1"
+		case 2:
 			name, move = "TILESTORED", unix.ProcessVMWritev
 		}
 		if in.mod == 3 || in.rm&7 != 4 || in.vvvv != 0 || in.reg > 7 {

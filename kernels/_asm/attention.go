@@ -6,7 +6,7 @@ func attention(w *writer) {
 	w.signature("attendAMX", "cfg *[64]byte, t *attentionTile, key0, keys, all int")
 	w.line("// As attendTileGeneric for 32 lanes, with queries, keys, values and exponentials in bfloat16; keys and dim are")
 	w.line("// multiples of 32. Tiles 0-3 hold sums, 4 and 5 keys or values, 6 and 7 queries or exponentials.")
-	w.text("attendAMX", 40)
+	w.text("attendAMX", 0, 40)
 	w.ins("MOVQ cfg+0(FP), AX")
 	w.ldtilecfg(ax)
 	w.ins("MOVQ $128, CX")
@@ -62,7 +62,8 @@ func attention(w *writer) {
 	w.ins("JNZ maxima")
 	w.line("")
 	w.ins("FACTORS")
-	w.exponentials("keys+24(FP)")
+	w.exp2Constants()
+	w.exponentials("keys+24(FP)", w.twoKeys)
 	w.line("")
 	w.ins("MOVQ attentionTile_o(AX), DX")
 	w.ins("MOVQ attentionTile_v16(AX), BX")
@@ -71,6 +72,13 @@ func attention(w *writer) {
 	w.ins("MOVQ attentionTile_dim(AX), R13")
 	w.ins("SHLQ $1, DI // the distance of dimensions")
 	w.line("values:")
+	w.ins("CMPQ key0+16(FP), $0")
+	w.ins("JNE continued")
+	for t := range 4 {
+		w.tilezero(t) // there are no sums yet
+	}
+	w.ins("JMP summing")
+	w.line("continued:")
 	w.ins("MOVQ DX, SI")
 	w.ins("MOVQ $32, R8")
 	w.line("fix:")
@@ -85,6 +93,7 @@ func attention(w *writer) {
 	w.tileloadd(1, dx, cx, 64)
 	w.tileloadd(2, dx, cx, 2048)
 	w.tileloadd(3, dx, cx, 2112)
+	w.line("summing:")
 	w.ins("MOVQ DI, R11")
 	w.ins("SHLQ $4, R11")
 	w.ins("MOVQ BX, R10")
@@ -108,6 +117,26 @@ func attention(w *writer) {
 	w.tilerelease()
 	w.ins("VZEROUPPER")
 	w.ins("RET")
+}
+
+// twoKeys is TWOKEYS with a shorter exponential: 2^(score*Z26 - maximum), which the exponentials' rounding leaves as exact.
+func (w *writer) twoKeys() {
+	var keys [4][]string
+	for i := range keys {
+		keys[i] = w.apart(func() {
+			w.ins("VMOVUPS %d(DX), Z%d", i*64, 4+i)
+			w.ins("VFMSUB132PS Z26, Z%d, Z%d", 27+i%2, 4+i)
+			w.exp2(4+i, 8+i, i)
+		})
+	}
+	for k := range keys[0] {
+		for _, key := range keys {
+			w.line("%s", key[k])
+		}
+	}
+	for i := range keys {
+		w.ins("VADDPS Z%d, Z%d, Z%d", i, 14+i%2, 14+i%2)
+	}
 }
 
 // products multiplies 32 rows, from R10 and R11, by 32 columns, from SI, over 32 inputs, and steps on.

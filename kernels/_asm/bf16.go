@@ -90,7 +90,7 @@ func attentionBF16(w *writer) {
 	w.ins("JNZ keys")
 	w.line("")
 	w.ins("FACTORS")
-	w.exponentials("keys+16(FP)")
+	w.exponentials("keys+16(FP)", func() { w.ins("TWOKEYS") })
 	w.line("")
 	w.upperHalves()
 	w.ins("VMOVAPS Z29, Z20")
@@ -133,8 +133,9 @@ func attentionBF16(w *writer) {
 }
 
 // exponentials writes the step between scores and values: exponentials of pairs of keys, rounded to bfloat16, and their sums
-// before they are rounded.
-func (w *writer) exponentials(keys string) {
+// before they are rounded. twoKeys turns the scores of two keys, at DX, into their exponentials in vectors 0 to 3 and adds them
+// to 14 and 15.
+func (w *writer) exponentials(keys string, twoKeys func()) {
 	w.ins("MOVL $0xaaaaaaaa, R8")
 	w.ins("KMOVD R8, K5 // the upper halves")
 	w.ins("MOVL $0x8000, R8")
@@ -143,7 +144,7 @@ func (w *writer) exponentials(keys string) {
 	w.ins("MOVQ attentionTile_p16(AX), DI")
 	w.ins("MOVQ %s, R13", keys)
 	w.line("exps:")
-	w.ins("TWOKEYS")
+	twoKeys()
 	for r := range 4 {
 		w.ins("VPADDD Z18, Z%d, Z%d", r, r)
 	}

@@ -25,15 +25,17 @@ const (
 
 	r10 reg = 10
 	r11 reg = 11
+	r15 reg = 15
 )
 
 // prefix is the mandatory prefix folded into a VEX encoding.
 type prefix byte
 
 const (
-	np prefix = 0
-	f3 prefix = 2
-	f2 prefix = 3
+	np  prefix = 0
+	p66 prefix = 1
+	f3  prefix = 2
+	f2  prefix = 3
 )
 
 type writer struct {
@@ -74,7 +76,7 @@ func memory(r int, base, index reg, disp int) []byte {
 }
 
 func (r reg) String() string {
-	return map[reg]string{ax: "rax", cx: "rcx", bx: "rbx", dx: "rdx", si: "rsi", di: "rdi", r10: "r10", r11: "r11"}[r]
+	return map[reg]string{ax: "rax", cx: "rcx", bx: "rbx", dx: "rdx", si: "rsi", di: "rdi", r10: "r10", r11: "r11", r15: "r15"}[r]
 }
 
 // plan9 is the register's name in Go's assembler.
@@ -95,7 +97,7 @@ func main() {
 	w.line("")
 	w.line("//go:build !purego")
 	w.line("")
-	if *what == "attention" || *what == "bf16" {
+	if *what == "attention" || *what == "bf16" || *what == "gemm" {
 		w.line("#include \"go_asm.h\"")
 	}
 	w.line("#include \"textflag.h\"")
@@ -121,8 +123,11 @@ func main() {
 		w.line("")
 		neon(w)
 	default:
+		w.line("#include \"exp_amd64.h\"")
 		w.line("")
-		gemm(w)
+		for _, e := range []epilogue{scaled(false), scaled(true), swiGLU, expSums} {
+			gemm(w, e)
+		}
 		if !w.emulate {
 			peak(w)
 		}

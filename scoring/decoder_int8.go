@@ -149,19 +149,26 @@ type decoderInt8 struct {
 	tier      kernels.Tier
 	attention *kernels.Attention
 	x         []float32      // the residual stream [rows, d]
-	qkv       []float32      // [rows, d + 2 kvWidth]
-	att       []float32      // what the heads return, [rows, d]
+	qkv       []float32      // [rowsTogether, d + 2 kvWidth]
+	att       []float32      // what the heads return, [rowsTogether, d]
 	k, v      []kernels.BF16 // keys and values of the pack's own rows, [rows, kvWidth]
+	few       *kernels.Rows  // rowsTogether rows of d values
 	narrow    *kernels.Rows  // of d values
 	wide      *kernels.Rows  // of ffn values
 	held      []float32      // logits, [logitRows, vocab]
 }
 
+// rowsTogether is how many rows go through attention, from its norm to its output, one after the other: what lies between
+// stays in the second-level cache, as the weights of these products do for the next rows.
+const rowsTogether = 256
+
 func (w *weightsInt8) newPass(tier kernels.Tier, rows int) pass {
+	few := min(rows, rowsTogether)
 	return &decoderInt8{
 		w: w, tier: tier, attention: newAttention(w.decoderShape, tier),
-		x: make([]float32, rows*w.d), qkv: make([]float32, rows*(w.d+2*w.kvWidth())), att: make([]float32, rows*w.d),
+		x: make([]float32, rows*w.d), qkv: make([]float32, few*(w.d+2*w.kvWidth())), att: make([]float32, few*w.d),
 		k: make([]kernels.BF16, rows*w.kvWidth()), v: make([]kernels.BF16, rows*w.kvWidth()),
+		few:    kernels.NewRows(tier, few, w.d),
 		narrow: kernels.NewRows(tier, rows, w.d), wide: kernels.NewRows(tier, rows, w.ffn),
 	}
 }
@@ -182,18 +189,22 @@ func (p *decoderInt8) layers(ctx context.Context, parts []part) error {
 			return err
 		}
 		l := &w.layers[i]
-		p.narrow.RMSNorm(p.x, m, w.eps)
-		l.qkv.MulTo(p.qkv, w.d+2*w.kvWidth(), p.narrow, m)
-		for j := range parts {
-			p.store(i, &parts[j])
-		}
-		for j := range parts {
-			if err := p.attend(i, &parts[j]); err != nil {
-				return err
+		for r := 0; r < m; r += rowsTogether {
+			n := min(rowsTogether, m-r)
+			x := p.x[r*w.d:]
+			p.few.RMSNorm(x, n, w.eps)
+			l.qkv.MulTo(p.qkv, w.d+2*w.kvWidth(), p.few, n)
+			for j := range parts {
+				p.store(i, &parts[j], r, r+n)
 			}
+			for j := range parts {
+				if err := p.attend(i, &parts[j], r, r+n); err != nil {
+					return err
+				}
+			}
+			p.few.Quantize(p.att, n)
+			l.o.MulAdd(x, w.d, p.few, n)
 		}
-		p.narrow.Quantize(p.att, m)
-		l.o.MulAdd(p.x, w.d, p.narrow, m)
 		p.narrow.RMSNorm(p.x, m, w.eps)
 		p.wide.SwiGLU(l.gate, l.up, p.narrow, m, w.inner)
 		l.down.MulAdd(p.x, w.d, p.wide, m)
@@ -201,31 +212,48 @@ func (p *decoderInt8) layers(ctx context.Context, parts []part) error {
 	return nil
 }
 
-// store rotates the part's queries and keys by their positions and rounds keys and values to what a KV keeps, so that a
-// prefix and a full pass see the same.
-func (p *decoderInt8) store(layer int, t *part) {
-	w, n := p.w, len(t.tokens)
+// within returns which of the part's tokens are the pack's rows from to to.
+func (p *part) within(from, to int) (first, end int) {
+	return max(0, from-p.row), min(len(p.tokens), to-p.row)
+}
+
+// store rotates queries and keys of the part's tokens in rows from to to, which qkv holds, by their positions and rounds keys
+// and values to what a KV keeps, so that a prefix and a full pass see the same.
+func (p *decoderInt8) store(layer int, t *part, from, to int) {
+	first, end := t.within(from, to)
+	if first >= end {
+		return
+	}
+	w := p.w
 	width, stride := w.kvWidth(), w.d+2*w.kvWidth()
-	rows := p.qkv[t.row*stride:]
-	w.rope.Apply(p.tier, rows, stride, n, w.heads+w.kvHeads, t.pos())
+	rows := p.qkv[(t.row+first-from)*stride:]
+	w.rope.Apply(p.tier, rows, stride, end-first, w.heads+w.kvHeads, t.pos()+first)
 	_, own := keys(t, layer, width, (*KV).bf16s, p.k[t.row*width:], p.v[t.row*width:])
-	for i := range n {
-		row, to := rows[i*stride+w.d:(i+1)*stride], (t.at+i)*width
+	for i := range end - first {
+		row, to := rows[i*stride+w.d:(i+1)*stride], (t.at+first+i)*width
 		kernels.ToBF16(p.tier, own.K[to:to+width], row[:width])
 		kernels.ToBF16(p.tier, own.V[to:to+width], row[width:])
 	}
 }
 
-// attend lets the part's tokens attend to those before them and to each other.
-func (p *decoderInt8) attend(layer int, t *part) error {
+// attend lets the part's tokens in rows from to to attend to those before them and to each other.
+func (p *decoderInt8) attend(layer int, t *part, from, to int) error {
+	first, end := t.within(from, to)
+	if first >= end {
+		return nil
+	}
 	if !t.before.await(layer + 1) {
 		return errBefore
 	}
-	t.stored.reach(layer + 1)
+	if end == len(t.tokens) {
+		t.stored.reach(layer + 1)
+	}
 	w := p.w
 	width, stride := w.kvWidth(), w.d+2*w.kvWidth()
 	prefix, own := keys(t, layer, width, (*KV).bf16s, p.k[t.row*width:], p.v[t.row*width:])
-	kernels.Attend(p.attention, p.att[t.row*w.d:], w.d, p.qkv[t.row*stride:], stride, len(t.tokens), prefix, own)
+	own.Len = t.at + end
+	at := t.row + first - from
+	kernels.Attend(p.attention, p.att[at*w.d:], w.d, p.qkv[at*stride:], stride, end-first, prefix, own)
 	return nil
 }
 

@@ -11,11 +11,12 @@ import (
 // "QuaRot"). It changes no f32 result: RMSNorm without a weight commutes with it, every matrix that reads the stream takes
 // it back, and every matrix that writes the stream applies it.
 
-// rotation is the orthogonal matrix Q = A ⊗ H of a stream of len(mix)·block components, with A a random orthogonal
+// rotation is the orthogonal matrix Q = A ⊗ H of a stream of parts·block components, with A a random orthogonal
 // matrix and H the normalised Hadamard matrix of size block. A row vector x of the stream becomes xQ.
 type rotation struct {
 	tier  kernels.Tier
-	mix   [][]float32 // A
+	mix   []float32 // Aᵀ [parts, parts]
+	parts int
 	block int
 }
 
@@ -26,7 +27,14 @@ const maxMixBlock = 64
 // newRotation returns the same rotation for the same d always.
 func newRotation(tier kernels.Tier, d int) rotation {
 	block := min(maxMixBlock, powerOfTwo(d))
-	return rotation{tier: tier, mix: randomOrthogonal(d / block), block: block}
+	q := rotation{tier: tier, parts: d / block, block: block}
+	a := randomOrthogonal(q.parts)
+	for i := range a {
+		for _, row := range a {
+			q.mix = append(q.mix, row[i])
+		}
+	}
+	return q
 }
 
 // powerOfTwo returns the largest power of two that divides n.
@@ -34,11 +42,11 @@ func powerOfTwo(n int) int { return n & -n }
 
 // rows multiplies each row of w [n, d] by Q from the right: w becomes wQ. row is scratch memory for d values.
 func (q rotation) rows(w, row []float32) {
-	a, b := len(q.mix), q.block
+	a, b := q.parts, q.block
 	if a > 1 {
 		for ; len(w) > 0; w = w[a*b:] {
 			copy(row, w[:a*b])
-			q.mixInto(w[:a*b], row, b)
+			kernels.Mix(q.tier, w[:a*b], row, q.mix, a)
 			kernels.Hadamard(q.tier, w[:a*b], b)
 		}
 		return
@@ -49,34 +57,10 @@ func (q rotation) rows(w, row []float32) {
 // columns multiplies w [d, n] by Qᵀ from the left: what w writes is rotated.
 func (q rotation) columns(w []float32, n int) {
 	hadamardColumns(w, q.block, n)
-	if len(q.mix) > 1 {
+	if q.parts > 1 {
 		old := make([]float32, len(w))
 		copy(old, w)
-		q.mixInto(w, old, q.block*n)
-	}
-}
-
-// mixInto sets part i of dst, of width values, to the sum over j of A[j][i] times part j of src.
-func (q rotation) mixInto(dst, src []float32, width int) {
-	a := len(q.mix)
-	for i := range a {
-		out := dst[i*width : (i+1)*width]
-		clear(out)
-		for j := 0; j < a; j += 3 {
-			// Three parts at a time: one load and store of the sum for three products.
-			s0, f0 := src[j*width:(j+1)*width], q.mix[j][i]
-			s1, s2, f1, f2 := s0, s0, float32(0), float32(0)
-			if j+1 < a {
-				s1, f1 = src[(j+1)*width:(j+2)*width], q.mix[j+1][i]
-			}
-			if j+2 < a {
-				s2, f2 = src[(j+2)*width:(j+3)*width], q.mix[j+2][i]
-			}
-			s0, s1, s2 = s0[:len(out)], s1[:len(out)], s2[:len(out)]
-			for c := range out {
-				out[c] += float32(f0*s0[c]) + float32(f1*s1[c]) + float32(f2*s2[c])
-			}
-		}
+		kernels.Mix(q.tier, w, old, q.mix, q.parts)
 	}
 }
 

@@ -35,7 +35,7 @@ const (
 	weightMagic = "pithweights\n"
 	// preparation is the version of what the passes do to weights before they are packed: folding, rotating, rounding. It
 	// changes with them, as kernels.PackVersion does with the packing.
-	preparation      = 1
+	preparation      = 2
 	weightHeaderSize = 128
 )
 
@@ -80,6 +80,7 @@ type weightFile struct {
 	header  [weightHeaderSize]byte // without length and checksum
 	source  WeightSource
 	mapping *mapping // of a file that passed all checks
+	tier    kernels.Tier
 }
 
 // slot is where a matrix [n, k] of a model is kept.
@@ -90,7 +91,7 @@ type slot struct {
 
 // openWeightFile looks in dir for the prepared weights of the model whose bytes are given. An empty dir has none.
 func openWeightFile(dir, model string, tier kernels.Tier, workers int) *weightFile {
-	w := &weightFile{}
+	w := &weightFile{tier: tier}
 	if dir == "" {
 		return w
 	}
@@ -106,9 +107,13 @@ func openWeightFile(dir, model string, tier kernels.Tier, workers int) *weightFi
 	return w
 }
 
-// open maps the file and checks all of it; nil if it is not there or not right.
+// open brings the file into memory and checks all of it; nil if it is not there or not right.
 func (w *weightFile) open(workers int) *mapping {
-	m, err := mapFile(w.source.File)
+	load := func(path string, _ int) (*mapping, error) { return mapFile(path) }
+	if w.tier == kernels.AMX {
+		load = readLarge
+	}
+	m, err := load(w.source.File, workers)
 	if err != nil {
 		return nil
 	}

@@ -159,6 +159,16 @@ func (w *Matrix) mulOnTiles(y []float32, ldy int, x *Rows, m int, add bool) int 
 // sparePanels is for how many panels of a block of rows the spare tile has room.
 const sparePanels = 16
 
+// actsOnTiles writes the products of in's rows, from r0 on, with whole panels of w to acts and returns for how many outputs.
+func (x *Rows) actsOnTiles(w *Matrix, in *Rows, r0, rows int) int {
+	panels := w.n / 32
+	if x.tier != AMX || panels == 0 {
+		return 0
+	}
+	in.onTiles(tileProducts.set, x.acts, x.actStride, 32, r0, (rows+31)/32, panels, w.panelGroups(0))
+	return panels * 32
+}
+
 // gatedOnTiles computes SwiGLU's rows of acts, from r0 on, and returns up to which column it did.
 func (x *Rows) gatedOnTiles(gate, up *Matrix, in *Rows, r0, rows int) int {
 	if x.tier != AMX || x.k < 16 {

@@ -9,6 +9,8 @@ func (*Rows) newJob() tileJob { return tileJob{} }
 
 func (x *Rows) newSpare() []float32 { return aligned[float32](x.shape.rows * x.shape.panel) }
 
+func (*Rows) actsOnTiles(*Matrix, *Rows, int, int) int { return 0 }
+
 func (*Rows) gatedOnTiles(_, _ *Matrix, _ *Rows, _, _ int) int { return 0 }
 
 func (*Matrix) logProbsOnTiles([]float32, *Rows, []int32, int) bool { return false }

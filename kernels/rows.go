@@ -133,7 +133,9 @@ func (x *Rows) GELU(w *Matrix, in *Rows, m int) {
 	width, strip := x.shape.panel, x.shape.strip
 	for r0 := 0; r0 < m; r0 += strip {
 		rows := min(strip, m-r0)
-		for c := 0; c < x.k; c += width {
+		done := x.actsOnTiles(w, in, r0, rows)
+		gelu(x.tier, x.acts, x.actStride, done, rows)
+		for c := done; c < x.k; c += width {
 			cols := min(width, x.k-c)
 			w.panel(x.acts[c:], x.actStride, in, r0, r0+rows, c/width, false)
 			gelu(x.tier, x.acts[c:], x.actStride, cols, rows)

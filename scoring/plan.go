@@ -12,8 +12,8 @@ type Speed struct {
 	Encoder, Decoder int
 }
 
-// speeds are what a Plan reckons with, by tier: the embedded models on two cores. Those of avx2 and avx512-bf16 are what
-// `pith bench score --tier NAME` shows on AMD Zen 3 and Zen 4, rounded down; the others
+// speeds are what a Plan reckons with, by tier: the embedded models on two cores. Those of avx2, avx512-bf16 and amx are what
+// `pith bench score --tier NAME` shows on AMD Zen 3, Zen 4 and Intel Sapphire Rapids, rounded down; the others
 // are guesses on the safe side, from the tier below. A change of this table changes what is forwarded.
 var speeds = [...]Speed{
 	kernels.Generic:    {1_000, 100},
@@ -23,7 +23,7 @@ var speeds = [...]Speed{
 	kernels.AVXVNNI:    {9_000, 800},
 	kernels.AVX512VNNI: {20_000, 2_000},
 	kernels.AVX512BF16: {24_000, 2_400},
-	kernels.AMX:        {24_000, 2_400},
+	kernels.AMX:        {40_000, 9_000},
 }
 
 // SpeedOf returns the speeds that a Plan reckons with on a tier.

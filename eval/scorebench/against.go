@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // AgainstOptions say what to compare.
@@ -203,6 +204,10 @@ type rival struct {
 	pithCPU, cpu       []float64 // the same of both by processor time, where it is known
 }
 
+// settle is how long neither side runs before a turn: a thread that has done its part of the other's goes on waiting for more
+// on its core, with LLVM's OpenMP for 200 ms.
+const settle = 300 * time.Millisecond
+
 // compete finds llama.cpp's settings for one task and runs both sides in turns.
 func compete(ctx context.Context, r *rig, d *driver, build LlamaBuild, t *task, files *rivalFiles, o AgainstOptions) (Contest, error) {
 	rivals := rivalsFor(r, t, files, o)
@@ -229,9 +234,11 @@ func compete(ctx context.Context, r *rig, d *driver, build LlamaBuild, t *task, 
 	for round := range o.Rounds {
 		for _, v := range rivals {
 			fmt.Fprintf(o.Progress, "%s, round %d of %d: pith, llama.cpp %s\n", t.Name, round+1, o.Rounds, v.Quant)
+			time.Sleep(settle)
 			if last, err = r.run(ctx, t); err != nil {
 				return Contest{}, err
 			}
+			time.Sleep(settle)
 			theirs, err := d.run(ctx, t, v.Quant)
 			if err != nil {
 				return Contest{}, err

@@ -59,12 +59,23 @@ func (w *Matrix) packTiles(q []int8) {
 	}
 }
 
-func (x *Rows) newJob() tileJob {
-	j := tileJob{config: tileConfig, strip: &x.tiles[0]}
-	if x.inputParts() > 1 {
-		j.sums = &aligned[int32](len(x.scale) * 32)[0]
+// tileWork is what products on tiles need beside the rows.
+type tileWork struct {
+	job     tileJob
+	refBits []float32 // [rows]: LogProbs' reference logits, negated, in powers of two
+}
+
+func (x *Rows) newTileWork() tileWork {
+	if x.tier != AMX {
+		return tileWork{}
 	}
-	return j
+	rows := len(x.scale)
+	w := tileWork{refBits: aligned[float32](rows)}
+	w.job.config, w.job.strip = tileConfig, &aligned[int32](2 * 1024)[0]
+	if x.inputParts() > 1 {
+		w.job.sums = &aligned[int32](rows * 32)[0]
+	}
+	return w
 }
 
 // inputParts is in how many parts products take their inputs: of 8 to 14 times 64, if that can be, so that the weights of 32
@@ -79,25 +90,16 @@ func (x *Rows) inputParts() int {
 	return 1
 }
 
-// newSpare is room for a block of rows by as many panels as go through it at a time.
-func (x *Rows) newSpare() []float32 {
-	n := x.shape.rows * x.shape.panel
-	if x.tier == AMX {
-		n *= sparePanels
-	}
-	return aligned[float32](n)
-}
-
 // tileGroups are groups of 16 outputs: of w, from the one of number first on, each step after the one before.
 type tileGroups struct {
 	w           *Matrix
 	first, step int
 }
 
-// onTiles runs product over panels of a group of each half and over row blocks of 32, from row r0 on, in calls that the
+// tileProduct runs product over panels of a group of each half and over row blocks of 32, from row r0 on, in calls that the
 // scheduler can wait for. dst has ld values a row and a panel's results are columns values after those of the one before.
-func (x *Rows) onTiles(product func(*tileJob), dst []float32, ld, columns, r0, blocks, panels int, halves [2]tileGroups) {
-	j := &x.job
+func (x *Rows) tileProduct(product func(*tileJob), dst []float32, ld, columns, r0, blocks, panels int, halves [2]tileGroups) {
+	j := &x.onTiles.job
 	j.ld, j.columns = ld, columns*4
 	j.parts, j.k64 = x.inputParts(), x.kp/64/x.inputParts()
 	j.skip = (j.parts - 1) * j.k64 * 2048
@@ -106,7 +108,7 @@ func (x *Rows) onTiles(product func(*tileJob), dst []float32, ld, columns, r0, b
 	for i := 0; i < blocks; i += perCall {
 		j.blocks = min(perCall, blocks-i)
 		r := r0 + i*32
-		j.a, j.sa, j.ref = &x.q[r*x.kp], &x.scale[r], &x.refBits[r]
+		j.a, j.sa, j.ref = &x.q[r*x.kp], &x.scale[r], &x.onTiles.refBits[r]
 		some := max(1, x.tier.callOps()/(panel*j.blocks))
 		for p := 0; p < panels; p += some {
 			for h, g := range halves {
@@ -130,7 +132,7 @@ func (w *Matrix) blocksAMX(dst []float32, ld int, x *Rows, r0, blocks, p, panels
 	if add {
 		product = tileProducts.add
 	}
-	x.onTiles(product, dst, ld, 32, r0, blocks, panels, w.panelGroups(p))
+	x.tileProduct(product, dst, ld, 32, r0, blocks, panels, w.panelGroups(p))
 }
 
 // mulOnTiles is mul for all panels of 32 outputs, of which it returns the number, several at a time.
@@ -142,9 +144,10 @@ func (w *Matrix) mulOnTiles(y []float32, ldy int, x *Rows, m int, add bool) int 
 	if whole > 0 && panels > 0 {
 		w.blocksAMX(y, ldy, x, 0, whole/32, 0, panels, add)
 	}
-	const wide = sparePanels * 32
-	for p := 0; p < panels && whole < m; p += sparePanels {
-		n := min(sparePanels, panels-p)
+	spare := w.shape.spare
+	wide := spare * 32
+	for p := 0; p < panels && whole < m; p += spare {
+		n := min(spare, panels-p)
 		for r := whole; add && r < m; r++ {
 			copy(x.spare[(r-whole)*wide:][:n*32], y[r*ldy+p*32:])
 		}
@@ -156,16 +159,13 @@ func (w *Matrix) mulOnTiles(y []float32, ldy int, x *Rows, m int, add bool) int 
 	return panels
 }
 
-// sparePanels is for how many panels of a block of rows the spare tile has room.
-const sparePanels = 16
-
 // actsOnTiles writes the products of in's rows, from r0 on, with whole panels of w to acts and returns for how many outputs.
 func (x *Rows) actsOnTiles(w *Matrix, in *Rows, r0, rows int) int {
 	panels := w.n / 32
 	if x.tier != AMX || panels == 0 {
 		return 0
 	}
-	in.onTiles(tileProducts.set, x.acts, x.actStride, 32, r0, (rows+31)/32, panels, w.panelGroups(0))
+	in.tileProduct(tileProducts.set, x.acts, x.actStride, 32, r0, (rows+31)/32, panels, w.panelGroups(0))
 	return panels * 32
 }
 
@@ -174,7 +174,7 @@ func (x *Rows) gatedOnTiles(gate, up *Matrix, in *Rows, r0, rows int) int {
 	if x.tier != AMX || x.k < 16 {
 		return 0
 	}
-	in.onTiles(tileProducts.swiGLU, x.acts, x.actStride, 16, r0, (rows+31)/32, x.k/16, [2]tileGroups{{gate, 0, 1}, {up, 0, 1}})
+	in.tileProduct(tileProducts.swiGLU, x.acts, x.actStride, 16, r0, (rows+31)/32, x.k/16, [2]tileGroups{{gate, 0, 1}, {up, 0, 1}})
 	return x.k / 32 * 32 // from where whole panels are left
 }
 
@@ -197,13 +197,13 @@ func (w *Matrix) logProbsOnTiles(out []float32, x *Rows, targets []int32, m int)
 			block(r, 0)
 		}
 		ref[r] = maxOf(x.spare[r%32*32:][:min(w.n, refOutputs)])
-		x.refBits[r] = -ref[r] * math.Log2E
+		x.onTiles.refBits[r] = -ref[r] * math.Log2E
 	}
-	x.job.far = [16]float32{}
+	x.onTiles.job.far = [16]float32{}
 	if panels := w.n / 32; panels > 0 {
-		x.onTiles(tileProducts.expSums, sums, laneSums, 0, 0, blocks, panels, w.panelGroups(0))
+		x.tileProduct(tileProducts.expSums, sums, laneSums, 0, 0, blocks, panels, w.panelGroups(0))
 	}
-	if maxOf(x.job.far[:]) > farAbove*math.Log2E {
+	if maxOf(x.onTiles.job.far[:]) > farAbove*math.Log2E {
 		return false
 	}
 	if cols := w.n % 32; cols > 0 {

@@ -2,12 +2,10 @@
 
 package kernels
 
-// tileJob is for processors with tiles of integers.
-type tileJob struct{}
+// tileWork is for processors with tiles of integers.
+type tileWork struct{}
 
-func (*Rows) newJob() tileJob { return tileJob{} }
-
-func (x *Rows) newSpare() []float32 { return aligned[float32](x.shape.rows * x.shape.panel) }
+func (*Rows) newTileWork() tileWork { return tileWork{} }
 
 func (*Rows) actsOnTiles(*Matrix, *Rows, int, int) int { return 0 }
 

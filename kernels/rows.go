@@ -16,13 +16,11 @@ type Rows struct {
 	kp        int
 	q         []int8
 	scale     []float32
-	spare     []float32 // one tile, for row blocks and panels that are not full
+	spare     []float32 // [shape.rows, shape.spare panels]: for row blocks and panels that are not full
 	strip     []float32 // [shape.strip, 2 panels]: products on their way into SwiGLU, GELU or LogProbs
 	acts      []float32 // [shape.strip, actStride]: rows of k before they are quantised
 	actStride int       // not a multiple of a power of two, which would put all rows into few cache sets
-	tiles     []int32   // sums of two blocks of 32 rows on their way out of tiles
-	job       tileJob
-	refBits   []float32 // [rows]: LogProbs' reference logits again, negated, in powers of two
+	onTiles   tileWork  // AMX only
 	rest      []int32   // AVX2 only: what the product of 4 rows adds to that of q (storePairs)
 	wide      []uint32  // and which pairs of one row are split for it
 	ref       []float32 // [rows]: LogProbs' reference logits
@@ -40,14 +38,11 @@ func NewRows(t Tier, rows, k int) *Rows {
 	x := &Rows{tier: t, shape: s, cap: rows, k: k, kp: roundUp(k, s.group)}
 	rp := roundUp(rows, s.rows)
 	x.q, x.scale = aligned[int8](rp*x.kp), aligned[float32](rp)
-	x.spare = x.newSpare()
+	x.spare = aligned[float32](s.rows * s.panel * s.spare)
 	x.strip = aligned[float32](s.strip * 2 * s.panel)
 	x.actStride = roundUp(k, laneSums) + laneSums
 	x.acts = aligned[float32](min(rp, s.strip) * x.actStride)
-	if t == AMX {
-		x.tiles, x.refBits = aligned[int32](2*1024), aligned[float32](rp)
-		x.job = x.newJob()
-	}
+	x.onTiles = x.newTileWork()
 	if t == AVX2 {
 		x.rest, x.wide = make([]int32, rp/4*x.restBlock()), make([]uint32, roundUp(k, 32)/32)
 	}

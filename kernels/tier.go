@@ -102,6 +102,7 @@ type shape struct {
 	// SwiGLU, GELU and LogProbs take so many rows, whole blocks, through all panels together: their products stay in the
 	// first-level cache and their results in the second.
 	strip int
+	spare int // how many panels of a block of rows that is not full are computed at a time
 
 	unsigned bool // activations are stored as value + 128, which each output's sum of weights takes out again
 }
@@ -109,17 +110,17 @@ type shape struct {
 func (t Tier) shape() shape {
 	switch t {
 	case NEONDot, NEONI8MM:
-		return shape{rows: 6, panel: 16, group: 8, strip: 96}
+		return shape{rows: 6, panel: 16, group: 8, strip: 96, spare: 1}
 	case AVX2:
-		return shape{rows: 4, panel: 16, group: 16, strip: 96}
+		return shape{rows: 4, panel: 16, group: 16, strip: 96, spare: 1}
 	case AVXVNNI:
-		return shape{rows: 6, panel: 16, group: 16, strip: 96, unsigned: true}
+		return shape{rows: 6, panel: 16, group: 16, strip: 96, spare: 1, unsigned: true}
 	case AVX512VNNI, AVX512BF16:
-		return shape{rows: 6, panel: 64, group: 4, strip: 96, unsigned: true}
+		return shape{rows: 6, panel: 64, group: 4, strip: 96, spare: 1, unsigned: true}
 	case AMX:
-		return shape{rows: 32, panel: 32, group: 64, strip: 256}
+		return shape{rows: 32, panel: 32, group: 64, strip: 256, spare: 16}
 	default:
-		return shape{rows: 1, panel: 16, group: 4, strip: 96}
+		return shape{rows: 1, panel: 16, group: 4, strip: 96, spare: 1}
 	}
 }
 

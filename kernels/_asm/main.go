@@ -87,6 +87,16 @@ func (r reg) plan9() string {
 	return strings.ToUpper(r.String()[1:])
 }
 
+// apart returns the lines that body writes, without writing them.
+func (w *writer) apart(body func()) []string {
+	all := w.Builder
+	w.Builder = strings.Builder{}
+	body()
+	lines := strings.Split(strings.TrimSuffix(w.String(), "\n"), "\n")
+	w.Builder = all
+	return lines
+}
+
 func main() {
 	out := flag.String("out", "", "file to write")
 	emulate := flag.Bool("emulate", false, "other code in place of those instructions")

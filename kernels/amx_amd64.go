@@ -2,7 +2,10 @@
 
 package kernels
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 //go:generate go run -C _asm . -out ../gemm_amx_amd64.s
 //go:generate go run -C _asm . -emulate -out ../gemm_amx_emulated_amd64.s
@@ -178,8 +181,8 @@ func (x *Rows) gatedOnTiles(gate, up *Matrix, in *Rows, r0, rows int) int {
 	return x.k / 32 * 32 // from where whole panels are left
 }
 
-// logProbsOnTiles is LogProbs for all rows together, without logits ever leaving the tiles' strip. It gives up, and reports
-// false, where a logit lies too far above its row's reference.
+// logProbsOnTiles is LogProbs for all rows together, without logits ever leaving the tiles' strip. It reports false where that
+// is not for this tier or matrix.
 func (w *Matrix) logProbsOnTiles(out []float32, x *Rows, targets []int32, m int) bool {
 	if w.tier != AMX || w.biased || m == 0 {
 		return false
@@ -203,9 +206,6 @@ func (w *Matrix) logProbsOnTiles(out []float32, x *Rows, targets []int32, m int)
 	if panels := w.n / 32; panels > 0 {
 		x.tileProduct(tileProducts.expSums, sums, laneSums, 0, 0, blocks, panels, w.panelGroups(0))
 	}
-	if maxOf(x.onTiles.job.far[:]) > farAbove*math.Log2E {
-		return false
-	}
 	if cols := w.n % 32; cols > 0 {
 		for r := 0; r < m; r += w.shape.strip {
 			rows := min(w.shape.strip, m-r)
@@ -217,7 +217,25 @@ func (w *Matrix) logProbsOnTiles(out []float32, x *Rows, targets []int32, m int)
 		logit := block(r, int(t)/32)[r%32*32+int(t)%32]
 		out[r] = logProb(logit, ref[r], sums[r*laneSums:])
 	}
+	if maxOf(x.onTiles.job.far[:]) > farAbove*math.Log2E {
+		w.replaceFar(out, x, targets, m)
+	}
 	return true
+}
+
+// replaceFar computes anew, with references that move, the rows of which a logit is so far above the reference that the sum
+// may have overflown. Which rows these are depends on nothing but the row: the limit is above that which led here.
+func (w *Matrix) replaceFar(out []float32, x *Rows, targets []int32, m int) {
+	ref, top, exact := slices.Clone(x.ref[:m]), make([]float32, m), make([]float32, m)
+	for r := range top {
+		top[r] = float32(math.Inf(-1))
+	}
+	w.logProbsByPanel(exact, top, x, targets, m)
+	for r := range out[:m] {
+		if top[r]-ref[r] > farAbove+1 {
+			out[r] = exact[r]
+		}
+	}
 }
 
 // storeTiles writes row r into its tiles, [block of 32][input/64][2 halves][16 rows][64].

@@ -10,9 +10,13 @@ func (w *Matrix) LogProbs(out []float32, x *Rows, targets []int32, m int) {
 	for _, t := range targets[:m] {
 		check(t >= 0 && int(t) < w.n, "LogProbs: target %d of %d", int(t), w.n)
 	}
-	if w.logProbsOnTiles(out, x, targets, m) {
-		return
+	if !w.logProbsOnTiles(out, x, targets, m) {
+		w.logProbsByPanel(out, nil, x, targets, m)
 	}
+}
+
+// logProbsByPanel is LogProbs a strip of rows at a time. top, if there is one, gets the rows' largest logits.
+func (w *Matrix) logProbsByPanel(out, top []float32, x *Rows, targets []int32, m int) {
 	width, strip := w.shape.panel, w.shape.strip
 	for r0 := 0; r0 < m; r0 += strip {
 		rows := min(strip, m-r0)
@@ -27,8 +31,12 @@ func (w *Matrix) LogProbs(out []float32, x *Rows, targets []int32, m int) {
 				}
 			}
 			for r := range rows {
-				if c := uint(int(targets[r0+r]) - p*width); c < uint(width) {
-					out[r0+r] = x.strip[r*width+int(c)]
+				logits := x.strip[r*width : r*width+cols]
+				if c := uint(int(targets[r0+r]) - p*width); c < uint(cols) {
+					out[r0+r] = logits[c]
+				}
+				if top != nil {
+					top[r0+r] = max(top[r0+r], maxOf(logits))
 				}
 			}
 			x.addExp(sums, ref, cols)

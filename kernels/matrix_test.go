@@ -416,6 +416,31 @@ func TestLogProbsMatchesFloat64(t *testing.T) {
 	})
 }
 
+// What one row's logits are, ordinary or far above the first ones, changes nothing for the others.
+func TestLogProbsRowsAreIndependent(t *testing.T) {
+	eachTier(t, func(t *testing.T, tier Tier) {
+		r := newRand(12)
+		const m, k, n = 40, 64, 400
+		x, wf := normals(r, m*k), normals(r, n*k)
+		for i := range x {
+			x[i] *= []float32{0.1, 1, 12}[i/k%3] // logits up to some 3, 30 and 300
+		}
+		wq, ws := QuantizeRows(wf, n, k)
+		w, rows := Pack(tier, wq, ws, n, k), NewRows(tier, m, k)
+		targets, together := make([]int32, m), make([]float32, m)
+		rows.Quantize(x, m)
+		w.LogProbs(together, rows, targets, m)
+		for i := range m {
+			alone := make([]float32, 1)
+			rows.Quantize(x[i*k:(i+1)*k], 1)
+			w.LogProbs(alone, rows, targets, 1)
+			if alone[0] != together[i] {
+				t.Errorf("row %d: %v alone, %v in company", i, alone[0], together[i])
+			}
+		}
+	})
+}
+
 func TestQuantizeRowsRoundsToNearest(t *testing.T) {
 	const n, k = 50, 301
 	w := normals(newRand(10), n*k)

@@ -56,7 +56,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, s := range []struct {
 		name string
 		StartTime
-	}{{"cold start, weights prepared and written", r.Start.Cold}, {"warm start, weights mapped", r.Start.Warm}} {
+	}{{"cold start, weights prepared and written", r.Start.Cold}, {"warm start, weights from the file", r.Start.Warm}} {
 		p.line("%s: decoder ready after %s ms, first score %s ms later", s.name, s.LoadMilliseconds.text(0), s.ScoreMilliseconds.text(0))
 	}
 	return p.err

@@ -48,6 +48,8 @@ func peakAMX(cfg *[64]byte, n int)
 //go:noescape
 func quantAMX(x *float32, inv float32, out *int8, n int)
 
+func cpuid(leaf, subleaf uint32) (eax, ebx, ecx, edx uint32)
+
 func xcr0() uint32
 
 //go:noescape

@@ -4,6 +4,8 @@ package kernels
 
 import "golang.org/x/sys/cpu"
 
+func slowHere(Tier) bool { return false }
+
 func supported(t Tier) bool {
 	switch t {
 	case NEONDot:

@@ -53,6 +53,18 @@ func near(t *testing.T, name string, got, want, bound float64) {
 
 var nan, inf = float32(math.NaN()), float32(math.Inf(1))
 
+func TestBestIsSupportedAndNotPassedOver(t *testing.T) {
+	best := Best()
+	if !best.Supported() || slowHere(best) {
+		t.Errorf("%v is best", best)
+	}
+	for _, tier := range Supported() {
+		if tier > best && !slowHere(tier) {
+			t.Errorf("%v is best, %v is faster", best, tier)
+		}
+	}
+}
+
 func TestTierNamesParse(t *testing.T) {
 	for tier := Generic; tier <= AMX; tier++ {
 		if got, err := ParseTier(tier.String()); err != nil || got != tier {

@@ -59,10 +59,10 @@ func ParseTier(name string) (Tier, error) {
 // Supported reports whether this machine, its operating system and this build can run t.
 func (t Tier) Supported() bool { return t == Generic || supported(t) }
 
-// Best returns the highest supported tier.
+// Best returns the highest supported tier, but for one that this machine's processor runs slower than the tier below.
 func Best() Tier {
 	for t := AMX; t > Generic; t-- {
-		if t.Supported() {
+		if t.Supported() && !slowHere(t) {
 			return t
 		}
 	}

@@ -57,11 +57,3 @@ loop:
 	JNZ  loop
 	VZEROUPPER
 	RET
-
-// func xcr0() uint32
-// The state components that the operating system saves (XGETBV with ECX = 0), lower half.
-TEXT ·xcr0(SB), NOSPLIT, $0-4
-	XORL CX, CX
-	XGETBV
-	MOVL AX, ret+0(FP)
-	RET

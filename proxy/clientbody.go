@@ -43,6 +43,22 @@ func (p *patientReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// trailers are the lines behind the client's body, which has been read to its end, but for those of pith and of the connection.
+// fasthttp has refused those that frame a body, route a request, sign it or say for whom it is.
+func (r *request) trailers() (lines []byte, err error) {
+	fields, err := parseFields(string(r.ctx.Request.Header.TrailerHeader()))
+	if err != nil {
+		return nil, err
+	}
+	named := r.connectionHeaders()
+	for _, f := range fields {
+		if !r.keeps([]byte(f.name), []byte(f.value), named) {
+			lines = appendField(lines, f.name, f.value)
+		}
+	}
+	return lines, nil
+}
+
 // readBody reads the whole body within the limit. On an error the answer is written.
 func (r *request) readBody() ([]byte, error) {
 	limit := r.server.options.MaxBody

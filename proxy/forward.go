@@ -28,18 +28,14 @@ func (r *request) send(body requestBody) (*exchange, error) {
 	head.SetMethod(r.method)
 	head.SetRequestURI(r.up.target(string(uri)))
 	head.Set("Host", r.up.host)
-	var named []string
-	for key, value := range r.ctx.Request.Header.AllInOrder() {
-		if strings.EqualFold(string(key), "Connection") {
-			named = append(named, connectionOptions(value)...)
-		}
-	}
+	named := r.connectionHeaders()
 	for key, value := range r.ctx.Request.Header.AllInOrder() {
 		switch {
 		case strings.EqualFold(string(key), "TE") && takesTrailers(value):
 			head.AddBytesKV(key, []byte("trailers")) // all that pith passes on of it
-		case isOwn(key) || isHop(key, named):
-		case r.ownKey && isCredential(key) && r.isToken(credential(value)):
+		case strings.EqualFold(string(key), "Trailer") && body.trailers != nil:
+			head.AddBytesKV(key, value)
+		case r.keeps(key, value, named):
 		case body.decoded && strings.EqualFold(string(key), "Content-Encoding"):
 		case body.websocket && strings.EqualFold(string(key), "Sec-WebSocket-Extensions"): // compressed frames could not be read
 		default:
@@ -59,6 +55,21 @@ func (r *request) send(body requestBody) (*exchange, error) {
 	r.waited += time.Since(waiting)
 	r.open = x
 	return x, err
+}
+
+// connectionHeaders are the names of the headers that belong to the client's connection because it says so.
+func (r *request) connectionHeaders() (names []string) {
+	for key, value := range r.ctx.Request.Header.AllInOrder() {
+		if strings.EqualFold(string(key), "Connection") {
+			names = append(names, connectionOptions(value)...)
+		}
+	}
+	return names
+}
+
+// keeps reports whether a header or trailer of the client's is for pith or for the connection, and does not go up.
+func (r *request) keeps(key, value []byte, named []string) bool {
+	return isOwn(key) || isHop(key, named) || r.ownKey && isCredential(key) && r.isToken(credential(value))
 }
 
 // isHop reports whether a header belongs to one connection, or to the framing, which is written anew.

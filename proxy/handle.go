@@ -210,6 +210,9 @@ func (r *request) handleOther() {
 			stream: stream, length: length, finished: r.watch,
 			interrupt: func() { _ = r.ctx.Conn().SetReadDeadline(time.Unix(1, 0)) },
 		}
+		if length < 0 {
+			body.trailers = r.trailers
+		}
 	case length == 0 && len(headerValue(&r.ctx.Request.Header, "Content-Length")) > 0:
 		body.bytes = []byte{}
 		r.watch()

@@ -138,7 +138,7 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 			if b.length == untilEnd {
 				return int64(b.sent), errNoLastChunk
 			}
-			b.trail()
+			b.conn.trailers = b.trailers()
 			return int64(b.sent), nil
 		}
 		if err != nil {
@@ -147,15 +147,14 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// trail has the fields that came behind the body written behind the last chunk, but for those that fasthttp refuses: they would
-// frame the answer, or name who asks.
-func (b *relayed) trail() {
-	h := &b.r.ctx.Response.Header
+// trailers are the lines that came behind the body, but for those of pith and of the connection.
+func (b *relayed) trailers() (lines []byte) {
 	for _, f := range b.x.trailers {
-		if !isOwn([]byte(f.name)) && !isHop([]byte(f.name), b.x.head.options) && h.AddTrailer(f.name) == nil {
-			h.Add(f.name, f.value)
+		if !isOwn([]byte(f.name)) && !isHop([]byte(f.name), b.x.head.options) {
+			lines = appendField(lines, f.name, f.value)
 		}
 	}
+	return lines
 }
 
 // bound limits the time that the client may take for what is written next.

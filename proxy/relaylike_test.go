@@ -200,22 +200,6 @@ func TestClientsOfHTTP10GetNoChunks(t *testing.T) {
 	}
 }
 
-// TestATrailerThatIsLeftOutBreaksNothing sends fields that are not passed on behind a body.
-func TestATrailerThatIsLeftOutBreaksNothing(t *testing.T) {
-	for fields, want := range map[string]string{
-		"Location: /x\r\nX-Hop: 1\r\nX-Pith-Mode: off\r\nContent-Length: 7\r\nX-A: b\r\n": "map[X-A:[b]]",
-		"X-A: b\r\nX C: d\r\n": "map[]",
-	} {
-		up := startFaulty(t, raw("HTTP/1.1 200 OK\r\nConnection: x-hop\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"+fields+"\r\n"))
-		base := startProxy(t, Options{Upstream: up.url()})
-		resp := do(t, http.MethodGet, base+"/x", nil)
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || string(body) != "ok" || fmt.Sprint(resp.Trailer) != want {
-			t.Errorf("%q: %q, %v, %v", fields, body, err, resp.Trailer)
-		}
-	}
-}
-
 func TestHeadsComeInPieces(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\n"
 	reader := bufio.NewReaderSize(iotest.OneByteReader(strings.NewReader(head+"ok")), headerBuffer)

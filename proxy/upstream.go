@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -146,6 +147,8 @@ type requestBody struct {
 	interrupt func()
 	// finished is called once the stream has been read to its end.
 	finished func()
+	// trailers returns the lines that come behind a stream of unknown length, once it has been read to its end.
+	trailers func() ([]byte, error)
 	// websocket says that the head asks for a WebSocket instead.
 	websocket bool
 }
@@ -450,7 +453,12 @@ func (up *upload) run(w *bufio.Writer) {
 		switch {
 		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 			if chunked {
-				if _, err := w.WriteString("0\r\n\r\n"); err != nil || w.Flush() != nil {
+				trailers, err := up.body.trailers()
+				if err != nil {
+					up.broke(err)
+					return
+				}
+				if _, err := w.Write(slices.Concat([]byte("0\r\n"), trailers, []byte("\r\n"))); err != nil || w.Flush() != nil {
 					return
 				}
 			}
@@ -458,12 +466,17 @@ func (up *upload) run(w *bufio.Writer) {
 			up.body.finished()
 			return
 		case err != nil:
-			err = fmt.Errorf("%w: %w", errBodyCut, err)
-			up.cut.Store(&err)
-			_ = up.x.conn.Close()
+			up.broke(err)
 			return
 		}
 	}
+}
+
+// broke breaks the request off because the client's body cannot be sent to its end.
+func (up *upload) broke(err error) {
+	err = fmt.Errorf("%w: %w", errBodyCut, err)
+	up.cut.Store(&err)
+	_ = up.x.conn.Close()
 }
 
 // writeBody writes a piece of a body and flushes it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,6 +29,8 @@ type watchedConn struct {
 	// head, if set, is written in place of the next head that fasthttp writes, whose Connection header it lacks, and the empty
 	// line: fasthttp's own response keeps neither the order of headers nor all that is said twice.
 	head []byte
+	// trailers, if set, are written behind the last chunk, which fasthttp writes next: its own trailers cannot have all names.
+	trailers []byte
 
 	mu      sync.Mutex
 	pending *pendingRead
@@ -85,11 +88,20 @@ func (c *watchedConn) Read(b []byte) (int, error) {
 	return p.n, p.err
 }
 
-// Write writes, or replaces the head that is due. fasthttp writes a head at once, at the beginning of an empty buffer.
+// Write writes, or replaces the head or the last chunk that is due. fasthttp writes each at once, at the beginning of an empty
+// buffer.
 func (c *watchedConn) Write(b []byte) (int, error) {
-	if c.head == nil {
-		return c.Conn.Write(b)
+	switch {
+	case c.head != nil:
+		return c.writeHead(b)
+	case c.trailers != nil:
+		return c.writeTrailers(b)
 	}
+	return c.Conn.Write(b)
+}
+
+// writeHead writes what begins with fasthttp's head with the one that is due.
+func (c *watchedConn) writeHead(b []byte) (int, error) {
 	head := c.head
 	c.head = nil
 	own, body, ok := bytes.Cut(b, []byte("\r\n\r\n"))
@@ -107,4 +119,20 @@ func (c *watchedConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-var errHeadSplit = errors.New("fasthttp wrote no whole head at once")
+// writeTrailers writes the last chunk with the trailers.
+func (c *watchedConn) writeTrailers(b []byte) (int, error) {
+	trailers := c.trailers
+	c.trailers = nil
+	if string(b) != "0\r\n\r\n" {
+		return 0, errLastChunkSplit
+	}
+	if _, err := c.Conn.Write(slices.Concat([]byte("0\r\n"), trailers, []byte("\r\n"))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+var (
+	errHeadSplit      = errors.New("fasthttp wrote no whole head at once")
+	errLastChunkSplit = errors.New("fasthttp wrote the last chunk with something else")
+)

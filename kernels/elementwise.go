@@ -153,11 +153,21 @@ func Mix(t Tier, dst, src, f []float32, parts int) {
 func mixGeneric(dst, src, f []float32, parts int) {
 	width := len(src) / parts
 	for i := range parts {
-		out := dst[i*width : (i+1)*width]
+		out, f := dst[i*width:(i+1)*width], f[i*parts:(i+1)*parts]
 		clear(out)
-		for j, g := range f[i*parts : (i+1)*parts] {
-			for c, v := range src[j*width : (j+1)*width] {
-				out[c] += float32(g * v)
+		for j := 0; j < parts; j += 3 {
+			// Three parts at a time: one load and store of the sum for three products.
+			s0, f0 := src[j*width:(j+1)*width], f[j]
+			s1, s2, f1, f2 := s0, s0, float32(0), float32(0)
+			if j+1 < parts {
+				s1, f1 = src[(j+1)*width:(j+2)*width], f[j+1]
+			}
+			if j+2 < parts {
+				s2, f2 = src[(j+2)*width:(j+3)*width], f[j+2]
+			}
+			s0, s1, s2 = s0[:len(out)], s1[:len(out)], s2[:len(out)]
+			for c := range out {
+				out[c] += float32(f0*s0[c]) + float32(f1*s1[c]) + float32(f2*s2[c])
 			}
 		}
 	}

@@ -41,6 +41,24 @@ func TestHadamardMatchesItsDefinition(t *testing.T) {
 	})
 }
 
+func TestMixMatchesFloat64(t *testing.T) {
+	eachTier(t, func(t *testing.T, tier Tier) {
+		r := newRand(13)
+		for _, c := range [][2]int{{1, 5}, {2, 32}, {9, 64}, {7, 33}, {5, 96}} {
+			parts, width := c[0], c[1]
+			f, src, got := normals(r, parts*parts), normals(r, parts*width), make([]float32, parts*width)
+			Mix(tier, got, src, f, parts)
+			for i := range got {
+				var want float64
+				for j := range parts {
+					want += float64(f[i/width*parts+j]) * float64(src[j*width+i%width])
+				}
+				near(t, fmt.Sprintf("%v value %d", c, i), float64(got[i]), want, 1e-5)
+			}
+		}
+	})
+}
+
 func TestSwiGLUElementwise(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier Tier) {
 		r := newRand(21)

@@ -129,11 +129,7 @@ func (w *writer) twoKeys() {
 			w.exp2(4+i, 8+i, i)
 		})
 	}
-	for k := range keys[0] {
-		for _, key := range keys {
-			w.line("%s", key[k])
-		}
-	}
+	w.interleave(keys[:]...)
 	for i := range keys {
 		w.ins("VADDPS Z%d, Z%d, Z%d", i, 14+i%2, 14+i%2)
 	}

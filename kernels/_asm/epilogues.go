@@ -9,11 +9,7 @@ func fourRows(base string) [4]string {
 func scaled(add bool) epilogue {
 	e := epilogue{
 		name: "gemmAMX", about: "dst [row, ld] gets the 32 outputs.", together: 2,
-		constants: func(w *writer) {
-			w.ins("SHLQ $2, R11")
-			w.ins("LEAQ (R11)(R11*2), R14")
-		},
-		step: "LEAQ (R10)(R11*4), R10",
+		constants: func(*writer) {},
 	}
 	if add {
 		e.name, e.about = "gemmAddAMX", "dst [row, ld] gets the 32 outputs added."
@@ -62,8 +58,6 @@ func (w *writer) exp2Constants() {
 var swiGLU = epilogue{
 	name: "swiGLUAMX", about: "dst [row, ld] gets silu(first 16 outputs)*(other 16 outputs).", together: 4,
 	constants: func(w *writer) {
-		w.ins("SHLQ $2, R11")
-		w.ins("LEAQ (R11)(R11*2), R14")
 		w.exp2Constants()
 		w.ins("VMOVUPS nlog2e<>(SB), Z25")
 		w.ins("VMOVUPS most<>(SB), Z26")
@@ -88,13 +82,12 @@ var swiGLU = epilogue{
 		w.ins("VMULPS Z%d, Z%d, Z%d", f, g, g)
 		w.ins("VMOVUPS Z%d, %s", g, fourRows("R10")[i])
 	},
-	step: "LEAQ (R10)(R11*4), R10",
 }
 
 // expSums: the exponentials of all outputs, less each row's reference.
 var expSums = epilogue{
 	name: "expSumsAMX", about: "dst [row, 16] gets exp(output - reference of the row) of both 16 outputs added, without bias, and far the\n" +
-		"// largest difference from a reference in each lane, in powers of two and NaN aside.", together: 4, refs: true,
+		"// largest difference from a reference in each lane, in powers of two and NaN aside.", together: 4, sums: true,
 	constants: func(w *writer) {
 		w.exp2Constants()
 		w.ins("VMOVUPS (tileJob_far)(R8), Z16")
@@ -122,16 +115,12 @@ var expSums = epilogue{
 				w.exp2(x, t, f)
 			})
 		}
-		for k := range halves[0] {
-			w.line("%s", halves[0][k])
-			w.line("%s", halves[1][k])
-		}
+		w.interleave(halves[:]...)
 		f, g := free[i*6+2], free[i*6+5]
 		w.ins("VADDPS %d(R10), Z%d, Z%d", i*64, f, f)
 		w.ins("VADDPS Z%d, Z%d, Z%d", g, f, f)
 		w.ins("VMOVUPS Z%d, %d(R10)", f, i*64)
 	},
-	step: "ADDQ $256, R10; ADDQ $16, R14",
 	last: func(w *writer) {
 		w.ins("MOVQ j+0(FP), R8")
 		w.ins("VMOVUPS Z16, (tileJob_far)(R8)")

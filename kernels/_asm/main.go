@@ -97,6 +97,16 @@ func (w *writer) apart(body func()) []string {
 	return lines
 }
 
+// interleave writes one line of each of several sequences of the same length, then the next of each, so that the processor has
+// all of them under way at once.
+func (w *writer) interleave(sequences ...[]string) {
+	for k := range sequences[0] {
+		for _, s := range sequences {
+			w.line("%s", s[k])
+		}
+	}
+}
+
 func main() {
 	out := flag.String("out", "", "file to write")
 	emulate := flag.Bool("emulate", false, "other code in place of those instructions")

@@ -9,8 +9,7 @@ type epilogue struct {
 	scales      func(w *writer)        // nil, or what to make of the scales of new outputs, in Z8 and Z9
 	rows        func(w *writer, i int) // instructions for row i of four, whose sums are at R9
 	together    int                    // how many rows the processor should have under way at once
-	step        string                 // what moves on by four rows beyond the sums
-	refs        bool                   // R14 goes through the rows' references
+	sums        bool                   // dst holds 64 bytes a row, and R14 goes through the rows' references
 	last        func(w *writer)        // nil, or what remains to be done
 }
 
@@ -61,13 +60,15 @@ func (w *writer) macro(e epilogue) {
 		for r := range e.together {
 			rows = append(rows, w.apart(func() { e.rows(w, i+r) }))
 		}
-		for k := range rows[0] {
-			for _, row := range rows {
-				w.line("%s; \\", row[k])
-			}
+		for _, line := range w.apart(func() { w.interleave(rows...) }) {
+			w.line("%s; \\", line)
 		}
 	}
-	w.line("\t%s; ADDQ $16, R12; ADDQ $256, R9; \\", e.step)
+	step := "LEAQ (R10)(R11*4), R10"
+	if e.sums {
+		step = "ADDQ $256, R10; ADDQ $16, R14"
+	}
+	w.line("\t%s; ADDQ $16, R12; ADDQ $256, R9; \\", step)
 	w.line("\tDECQ R13; XORL AX, AX; CMPQ R13, $4; SETEQ AX; SHLQ $10, AX; ADDQ AX, R9; TESTQ R13, R13 // the lower tiles follow")
 	w.line("")
 }
@@ -92,6 +93,10 @@ func (w *writer) begin(e epilogue) {
 	w.ins("CMPQ tileJob_blocks(R8), $8")
 	w.ins("SETLT AX")
 	w.ins("MOVQ AX, %s", few)
+	if !e.sums {
+		w.ins("SHLQ $2, R11")
+		w.ins("LEAQ (R11)(R11*2), R14")
+	}
 	e.constants(w)
 	w.ins("MOVQ $64, CX")
 	w.ins("XORL R13, R13 // times four rows of the block before are left")
@@ -199,7 +204,7 @@ func (w *writer) store(e epilogue) {
 	w.ins("JNE follows")
 	w.ins("MOVQ %s, R10", panelDst)
 	w.ins("MOVQ tileJob_sa(R8), R12")
-	if e.refs {
+	if e.sums {
 		w.ins("MOVQ tileJob_ref(R8), R14")
 	}
 	w.ins("MOVQ %s, BX", outputs)

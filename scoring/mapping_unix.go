@@ -15,26 +15,34 @@ type mapping struct{ data []byte }
 
 // mapFile maps the file at path. The file is only ever replaced, never changed, so that its pages stay what they are.
 func mapFile(path string) (_ *mapping, err error) {
-	file, err := os.Open(path)
+	file, size, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // a mapping outlives its file
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a file")
-	}
-	if info.Size() == 0 {
-		return nil, io.ErrUnexpectedEOF
-	}
-	data, err := unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	data, err := unix.Mmap(int(file.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return nil, err
 	}
 	return &mapping{data}, nil
+}
+
+// openFile opens a file that is one and is not empty.
+func openFile(path string) (file *os.File, size int, err error) {
+	if file, err = os.Open(path); err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = errors.New("not a file")
+	case info.Size() == 0:
+		err = io.ErrUnexpectedEOF
+	default:
+		return file, int(info.Size()), nil
+	}
+	return nil, 0, errors.Join(err, file.Close())
 }
 
 // close unmaps the file: nothing may refer to its data any more.

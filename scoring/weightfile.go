@@ -163,7 +163,7 @@ func read[T any](w *weightFile, owner *T, tier kernels.Tier, slots []slot) bool 
 }
 
 // write saves the matrices of the slots, if there is a directory for them, and then uses the file's memory in place of
-// theirs, which other processes share and the system may drop and read again.
+// theirs: where it is mapped, other processes share it and the system may drop it and read it again.
 func write[T any](w *weightFile, owner *T, tier kernels.Tier, slots []slot, workers int) {
 	if w.source.File == "" {
 		return

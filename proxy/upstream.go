@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http/httputil"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -458,7 +457,7 @@ func (up *upload) run(w *bufio.Writer) {
 					up.broke(err)
 					return
 				}
-				if _, err := w.Write(slices.Concat([]byte("0\r\n"), trailers, []byte("\r\n"))); err != nil || w.Flush() != nil {
+				if _, err := w.Write(lastChunk(trailers)); err != nil || w.Flush() != nil {
 					return
 				}
 			}

@@ -123,13 +123,18 @@ func (c *watchedConn) writeHead(b []byte) (int, error) {
 func (c *watchedConn) writeTrailers(b []byte) (int, error) {
 	trailers := c.trailers
 	c.trailers = nil
-	if string(b) != "0\r\n\r\n" {
+	if !bytes.Equal(b, lastChunk(nil)) {
 		return 0, errLastChunkSplit
 	}
-	if _, err := c.Conn.Write(slices.Concat([]byte("0\r\n"), trailers, []byte("\r\n"))); err != nil {
+	if _, err := c.Conn.Write(lastChunk(trailers)); err != nil {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// lastChunk ends a body in chunks, with the lines of trailers.
+func lastChunk(trailers []byte) []byte {
+	return slices.Concat([]byte("0\r\n"), trailers, []byte("\r\n"))
 }
 
 var (

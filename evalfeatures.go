@@ -32,7 +32,7 @@ func (c *evalFeaturesCommand) Run(ctx context.Context, std streams) (err error) 
 		return err
 	}
 	options := eval.FeatureOptions{
-		Data: c.Data, Limit: c.Limit, Seed: c.Seed, Scorer: scorer, Segments: segmentsOf, Pieces: piecesOf,
+		Data: c.Data, Limit: c.Limit, Seed: c.Seed, Scorer: scorer, LM: e.lm, Segments: segmentsOf, Pieces: piecesOf,
 		Compressor: func(scorer compressors.Scorer) (*compressors.Compressor, error) {
 			return e.compressorWith(scorer, 1)
 		},

@@ -32,20 +32,20 @@ func promptPlaces(c Case, texts []string) (prompt string, places []int) {
 			}
 		}
 		places[i] = b.Len()
-		b.WriteString(text)
-		endLine(&b, text)
+		b.WriteString(lineEnded(text))
 	}
 	if !isCompletion(c) {
 		b.WriteString("\n" + c.Query)
 		return b.String(), places
 	}
-	b.WriteString(c.Query)
-	endLine(&b, c.Query)
+	b.WriteString(lineEnded(c.Query))
 	return b.String(), places
 }
 
-func endLine(b *strings.Builder, text string) {
-	if !strings.HasSuffix(text, "\n") {
-		b.WriteByte('\n')
+// lineEnded returns text with a line end where it has none at its end.
+func lineEnded(text string) string {
+	if strings.HasSuffix(text, "\n") {
+		return text
 	}
+	return text + "\n"
 }

@@ -35,6 +35,8 @@ type FeatureSegment struct {
 	Tokens int    `json:"tokens"`
 	Family string `json:"family"`
 	Needed bool   `json:"needed,omitempty"` // it overlaps what must survive
+	// Gain is how much likelier it makes the code that follows, in nats, in completions of their only text.
+	Gain float64 `json:"gain,omitempty"`
 	// Values are the features in the order of the file's names; only the first ones where the decoder did not read it.
 	Values []float32 `json:"values"`
 	// Pieces are those of a needed segment in a text with labelled parts, if it can be divided.
@@ -57,6 +59,8 @@ type FeatureOptions struct {
 	Scorer   *scoring.Scorer
 	Segments func([]compressors.Candidate) []scoring.Segment
 	Pieces   func([]compressors.Piece) []scoring.Piece
+	// LM is the decoder that tells what helps a completion.
+	LM func() (*scoring.LM, error)
 	// Compressor returns a compressor that uses the scorer.
 	Compressor func(compressors.Scorer) (*compressors.Compressor, error)
 	Progress   io.Writer
@@ -123,6 +127,10 @@ func (r *featureRecorder) Score(ctx context.Context, query string, candidates []
 		return compressors.Scores{}, err
 	}
 	r.out.ModelTokens = f.ModelTokens
+	gains, err := r.gains(ctx, candidates)
+	if err != nil {
+		return compressors.Scores{}, err
+	}
 	scores := compressors.Scores{Scores: make([]compressors.Score, len(candidates)), Probabilities: true}
 	scores.Refine = func(pieces []compressors.Piece) ([]float64, error) {
 		return r.pieces(ctx, query, candidates, scores.Scores, pieces)
@@ -134,7 +142,7 @@ func (r *featureRecorder) Score(ctx context.Context, query string, candidates []
 		}
 		s := FeatureSegment{
 			Text: a.TextIndex, Start: a.Start, Tokens: a.Tokens, Family: a.Family.String(), Values: values,
-			Needed: isGold(r.labels, a.TextIndex, a.Start, a.Start+len(a.Text)),
+			Needed: isGold(r.labels, a.TextIndex, a.Start, a.Start+len(a.Text)), Gain: gains[i],
 		}
 		r.out.Segments = append(r.out.Segments, s)
 		if s.Needed && hasParts(r.labels, a.TextIndex) {
@@ -142,6 +150,18 @@ func (r *featureRecorder) Score(ctx context.Context, query string, candidates []
 		}
 	}
 	return scores, nil
+}
+
+// gains returns what the candidates of a completion of its only text do for what follows; 0 in other cases.
+func (r *featureRecorder) gains(ctx context.Context, candidates []compressors.Candidate) ([]float64, error) {
+	if !isLoneCompletion(r.labels) {
+		return make([]float64, len(candidates)), nil
+	}
+	lm, err := r.LM()
+	if err != nil {
+		return nil, err
+	}
+	return continuationGains(ctx, lm, r.labels, candidates)
 }
 
 // pieces notes the features of pieces.

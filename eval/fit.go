@@ -6,7 +6,10 @@ import (
 	"hash/fnv"
 	"io"
 	"math"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/pith-llm/pith/scoring"
 )
@@ -55,45 +58,95 @@ func FitCombination(o FitOptions) (Fit, []FeatureCase, error) {
 	if !slices.Equal(names, scoring.FeatureNames()) {
 		return Fit{}, nil, errors.New("the files hold other features than this version of pith computes: dump them anew")
 	}
-	var fit Fit
-	fit.All = o.fit(cases, func(string) bool { return true })
-	for k := range fit.Folds {
-		fit.Folds[k] = o.fit(cases, func(group string) bool { return FoldOf(group) != k })
-		fit.Folds[k].Command = fmt.Sprintf("%s (without fold %d)", o.Command, k)
-	}
+	fit := o.fitAll(cases)
 	return fit, cases, nil
 }
 
-func (o FitOptions) fit(cases []FeatureCase, use func(group string) bool) scoring.Combination {
-	c := scoring.Combination{Command: o.Command, Families: map[string]scoring.FamilyModel{}}
-	for _, family := range []scoring.Family{scoring.Prose, scoring.Code, scoring.Records} {
-		var cheap, full, pieces []boostRow
-		for _, f := range cases {
-			if use(f.Group) {
-				cheap = append(cheap, cheapRows(f, family.String())...)
-				full = append(full, fullRows(f, family.String())...)
-				pieces = append(pieces, pieceRows(f, family.String())...)
+// fitAll fits on all cases, without each fold, and without each two of them, which only calibrates: of the cases that trees were
+// fitted on they are surer than they should be, so bias and scale are set by what is said of others.
+func (o FitOptions) fitAll(cases []FeatureCase) Fit {
+	type left struct{ k, j int } // the folds left out, k <= j
+	var sets []left
+	for k := range Folds {
+		for j := k; j < Folds; j++ {
+			sets = append(sets, left{k, j})
+		}
+	}
+	fits := make([]scoring.Combination, len(sets)+1)
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(fits); i = int(next.Add(1)) - 1 {
+				fits[i] = o.fit(cases, func(fold int) bool { return i == len(sets) || fold != sets[i].k && fold != sets[i].j })
 			}
+		})
+	}
+	group.Wait()
+	without := func(k, j int) *scoring.Combination {
+		return &fits[slices.Index(sets, left{min(k, j), max(k, j)})]
+	}
+	fit := Fit{All: calibrated(fits[len(sets)], cases, func(fold int) *scoring.Combination { return without(fold, fold) })}
+	for k := range fit.Folds {
+		fit.Folds[k] = calibrated(*without(k, k), cases, func(fold int) *scoring.Combination {
+			if fold == k {
+				return nil
+			}
+			return without(fold, k)
+		})
+		fit.Folds[k].Command = fmt.Sprintf("%s (without fold %d)", o.Command, k)
+	}
+	return fit
+}
+
+// families are those that a combination knows.
+var families = []scoring.Family{scoring.Prose, scoring.Code, scoring.Records}
+
+// fittedModel is one of a family's models: where it stands, from which feature on it reads, and what it is fitted on.
+type fittedModel struct {
+	of    func(*scoring.FamilyModel) *scoring.Boost
+	reads [2]int
+	rows  func(c FeatureCase, family string) []boostRow
+}
+
+var fittedModels = []fittedModel{
+	{func(m *scoring.FamilyModel) *scoring.Boost { return &m.Cheap }, scoring.CheapFeatures, cheapRows},
+	{func(m *scoring.FamilyModel) *scoring.Boost { return &m.Full }, scoring.FullFeatures, fullRows},
+	{func(m *scoring.FamilyModel) *scoring.Boost { return &m.Piece }, scoring.PieceFeatures, pieceRows},
+}
+
+// fit fits a combination on the cases of the folds to use; it is not calibrated.
+func (o FitOptions) fit(cases []FeatureCase, use func(fold int) bool) scoring.Combination {
+	c := scoring.Combination{Command: o.Command, Families: map[string]scoring.FamilyModel{}}
+	for _, family := range families {
+		var out scoring.FamilyModel
+		for _, m := range fittedModels {
+			var rows []boostRow
+			for _, f := range cases {
+				if use(FoldOf(f.Group)) {
+					rows = append(rows, m.rows(f, family.String())...)
+				}
+			}
+			*m.of(&out) = o.boost(rows, m.reads)
 		}
-		m := scoring.FamilyModel{
-			Cheap: o.boost(cheap, scoring.CheapFeatures),
-			Full:  o.boost(full, scoring.FullFeatures),
-			Piece: o.boost(pieces, scoring.PieceFeatures),
-		}
-		c.Families[family.String()] = m
+		c.Families[family.String()] = out
 	}
 	return c
 }
 
-// boost fits one model, calibrated; it has no trees if there are no rows.
+// boost fits one model; it has no trees if there are no rows.
 func (o FitOptions) boost(rows []boostRow, features [2]int) scoring.Boost {
 	if len(rows) == 0 {
 		return scoring.Boost{}
 	}
 	ask := func(f int) bool { return !slices.Contains(o.LeaveOut, scoring.FeatureNames()[features[0]+f]) }
-	b := fitBoost(rows, features[0], ask, o.Boost)
-	b.Bias, b.Scale = calibrate(rows, func(r boostRow) float64 { return b.Sum(features[0], r.values) })
-	return b
+	return fitBoost(rows, features[0], ask, o.Boost)
+}
+
+// heldOut is a sum of trees for a row that they were not fitted on.
+type heldOut struct {
+	sum    float64
+	needed bool
 }
 
 // ofFamily returns the segments of a family and how many of them are needed: none of a case in which whole files are
@@ -114,13 +167,37 @@ func ofFamily(c FeatureCase, family string) (segments []FeatureSegment, needed i
 	return segments, needed
 }
 
+// helpersFrom is the part of a case's largest Gain, and leastHelp the nats, from which a segment is needed for what it does
+// for the code that follows.
+const (
+	helpersFrom = 0.5
+	leastHelp   = 1.0
+)
+
+// withHelpers returns the case with the segments needed, too, that make the code that follows much likelier.
+func (c FeatureCase) withHelpers() FeatureCase {
+	most := 0.0
+	for _, s := range c.Segments {
+		most = max(most, s.Gain)
+	}
+	if most < leastHelp {
+		return c
+	}
+	c.Segments = slices.Clone(c.Segments)
+	for i := range c.Segments {
+		s := &c.Segments[i]
+		s.Needed = s.Needed || s.Gain >= max(leastHelp, helpersFrom*most)
+	}
+	return c
+}
+
 // maxNeeded is how many needed segments a case may have.
 const maxNeeded = 24
 
 // cheapRows returns the cheap features of the segments of a family. What is needed weighs as much as what is not, and
 // cases weigh alike, whatever their size.
 func cheapRows(c FeatureCase, family string) []boostRow {
-	segments, needed := ofFamily(c, family)
+	segments, needed := ofFamily(c.withHelpers(), family)
 	rows := make([]boostRow, len(segments))
 	for i, s := range segments {
 		rows[i] = boostRow{values: s.Values[:scoring.CheapFeatures[1]], needed: s.Needed}
@@ -134,7 +211,7 @@ func cheapRows(c FeatureCase, family string) []boostRow {
 // fullRows returns all features of the segments of a family that the decoder read. They weigh alike: log loss on cases that
 // no fit has seen is 0.152 on nq_multidoc and multihop, and 0.160 with the weights of cheapRows.
 func fullRows(c FeatureCase, family string) []boostRow {
-	segments, _ := ofFamily(c, family)
+	segments, _ := ofFamily(c.withHelpers(), family)
 	var rows []boostRow
 	for _, s := range segments {
 		if len(s.Values) > scoring.CheapFeatures[1] {
@@ -160,33 +237,77 @@ func pieceRows(c FeatureCase, family string) []boostRow {
 // caseWeight is what each side of a case weighs.
 const caseWeight = 8
 
-// calibrate returns bias and scale for which the log-odds bias + scale sum hold best for rows that all weigh the same (Platt
-// 1999), by Newton's method.
-func calibrate(rows []boostRow, sumOf func(boostRow) float64) (bias, scale float64) {
-	sums := make([]float64, len(rows))
-	for i, r := range rows {
-		sums[i] = sumOf(r)
+// calibrated returns c with bias and scale of every model set by the cases. judge returns what is asked about the cases of a
+// fold: a combination that was fitted like c but on none of them, or nil to leave them out.
+func calibrated(c scoring.Combination, cases []FeatureCase, judge func(fold int) *scoring.Combination) scoring.Combination {
+	out := scoring.Combination{Command: c.Command, Families: map[string]scoring.FamilyModel{}}
+	for _, family := range families {
+		name := family.String()
+		model := c.Families[name]
+		for _, m := range fittedModels {
+			b := m.of(&model)
+			if len(b.Trees) == 0 {
+				continue
+			}
+			var held []heldOut
+			for _, f := range cases {
+				j := judge(FoldOf(f.Group))
+				if j == nil {
+					continue
+				}
+				other := j.Families[name]
+				for _, r := range m.rows(f, name) {
+					held = append(held, heldOut{m.of(&other).Sum(m.reads[0], r.values), r.needed})
+				}
+			}
+			b.Bias, b.Scale = platt(held)
+		}
+		out.Families[name] = model
+	}
+	return out
+}
+
+// platt returns bias and scale for which the log-odds bias + scale sum hold best for rows that all weigh the same (Platt
+// 1999), by Newton's method with backtracking (Lin, Lin and Weng 2007, "A Note on Platt's Probabilistic Outputs").
+func platt(rows []heldOut) (bias, scale float64) {
+	const prior = 1e-3 // keeps what has no effect where it is
+	loss := func(bias, scale float64) float64 {
+		sum := prior / 2 * (bias*bias + (scale-1)*(scale-1))
+		for _, r := range rows {
+			z := bias + scale*r.sum
+			if r.needed {
+				z = -z
+			}
+			sum += max(z, 0) + math.Log1p(math.Exp(-math.Abs(z)))
+		}
+		return sum
 	}
 	scale = 1
+	at := loss(bias, scale)
 	for range 50 {
-		// A little of a prior keeps what has no effect where it is.
-		g, h := [2]float64{-1e-3 * bias, -1e-3 * (scale - 1)}, [3]float64{1e-3, 0, 1e-3} // gradient, and curvature: bias, both, scale
-		for i, r := range rows {
-			p := 1 / (1 + math.Exp(-(bias + scale*sums[i])))
+		g, h := [2]float64{-prior * bias, -prior * (scale - 1)}, [3]float64{prior, 0, prior} // gradient, and curvature: bias, both, scale
+		for _, r := range rows {
+			p := 1 / (1 + math.Exp(-(bias + scale*r.sum)))
 			d, w := -p, p*(1-p)
 			if r.needed {
 				d++
 			}
 			g[0] += d
-			g[1] += d * sums[i]
+			g[1] += d * r.sum
 			h[0] += w
-			h[1] += w * sums[i]
-			h[2] += w * sums[i] * sums[i]
+			h[1] += w * r.sum
+			h[2] += w * r.sum * r.sum
 		}
 		det := h[0]*h[2] - h[1]*h[1]
 		db, ds := (h[2]*g[0]-h[1]*g[1])/det, (h[0]*g[1]-h[1]*g[0])/det
-		bias += db
-		scale += ds
+		next := loss(bias+db, scale+ds)
+		for ; !(next <= at) && math.Abs(db)+math.Abs(ds) > 1e-9; next = loss(bias+db, scale+ds) {
+			db, ds = db/2, ds/2
+		}
+		if !(next <= at) {
+			break
+		}
+		bias, scale, at = bias+db, scale+ds, next
 		if math.Abs(db)+math.Abs(ds) < 1e-9 {
 			break
 		}

@@ -181,3 +181,49 @@ func TestFitOfOtherFeaturesIsAnError(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What makes the code that follows much likelier is needed, whether it is labelled or not.
+func TestFitLearnsWhatHelps(t *testing.T) {
+	labelled := madeCases(7, 60)
+	helping := madeCases(7, 60)
+	for i := range helping {
+		for j := range helping[i].Segments {
+			s := &helping[i].Segments[j]
+			s.Gain = 0.9
+			if s.Needed {
+				s.Needed, s.Gain = false, 4
+			}
+		}
+	}
+	if want, got := fitted(t, labelled), fitted(t, helping); !reflect.DeepEqual(want, got) {
+		t.Error("segments of a large gain are not fitted as the same segments with a label are")
+	}
+}
+
+// Probabilities hold on cases that no fit has seen, also where a fit learns its own cases by heart.
+func TestFitIsNoSurerThanItShouldBe(t *testing.T) {
+	boost := eval.DefaultBoost
+	boost.Trees, boost.Rate, boost.Ridge = 60, 0.3, 1
+	fit, _, err := eval.FitCombination(eval.FitOptions{
+		Features: []string{featureFile(t, scoring.FeatureNames(), madeCases(8, 60))}, Boost: boost,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss, blind, n := 0.0, 0.0, 0.0
+	for _, c := range madeCases(9, 200) {
+		for _, s := range c.Segments {
+			n++
+			p, share := fit.All.Probability(s.Family, s.Values), 0.22
+			if !s.Needed {
+				p, share = 1-p, 1-share
+			}
+			loss -= math.Log(p)
+			blind -= math.Log(share)
+		}
+	}
+	t.Logf("log loss %.3f; of the share of what is needed %.3f", loss/n, blind/n)
+	if loss > blind {
+		t.Errorf("log loss is %.3f, more than %.3f, that of the same probability for all", loss/n, blind/n)
+	}
+}

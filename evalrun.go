@@ -29,6 +29,7 @@ type evalRunCommand struct {
 	Limit     int       `help:"Cases of each file; 0 is all."`
 	Seed      uint64    `help:"Draws the cases of --limit, the random scorer and the bootstrap; 0 takes the first cases."`
 	Via       string    `enum:",proxy" default:"" placeholder:"proxy" help:"'proxy' also sends every case through a running proxy, as a client would, and measures what the upstream receives."`
+	Losses    int       `placeholder:"N" help:"Also list the N worst losses of the first scorer at the first rate: what should have been kept, and how likely it was thought to be needed."`
 	JSON      string    `name:"json" placeholder:"OUT" help:"Also write the report as JSON to this file; - is standard output instead of the tables."`
 	Folds     string    `placeholder:"DIR" help:"Folder of combinations that 'pith eval fit --folds' wrote: the default scorer measures each case with weights that were fitted without its repository or question."`
 	Expect    string    `placeholder:"FILE" help:"Fail unless the scores are those of this file: exactly on the CPU tier that it names, within one case of a row on another."`
@@ -54,7 +55,7 @@ func (c *evalRunCommand) Run(ctx context.Context, std streams) error {
 			return e.compressorWith(scorer, 1)
 		},
 		CountTokens: e.counter.Count,
-		LM:          e.lm,
+		LM:          e.lm, Losses: c.Losses,
 	}
 	if c.Via == "proxy" {
 		options.Proxy = e.evalProxy

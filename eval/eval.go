@@ -19,7 +19,7 @@ import (
 	"github.com/pith-llm/pith/scoring"
 )
 
-// RunOptions says what to measure. All fields but Thresholds, Tasks, Limit, Seed, Proxy, LM and Progress are required.
+// RunOptions says what to measure. All fields but Thresholds, Tasks, Limit, Seed, Proxy, Losses, LM and Progress are required.
 type RunOptions struct {
 	// Data are the files of cases.
 	Data []string
@@ -49,6 +49,8 @@ type RunOptions struct {
 	// Proxy, if set, returns a proxy in front of upstream that uses the scorer; every scorer is then also measured with its
 	// cases sent through one, and compared with itself without.
 	Proxy func(scorer compressors.Scorer, upstream string, observe func(proxy.Report)) (*proxy.Server, error)
+	// Losses is how many of the worst losses of the first scorer at the first rate to report.
+	Losses int
 	// LM is the decoder of the published baselines, called when one of them first needs it.
 	LM func() (*scoring.LM, error)
 	// Progress, if set, is told of every case before it runs.
@@ -64,6 +66,8 @@ func (o RunOptions) Validate() error {
 		return errors.New("no scorer: name at least one")
 	case len(o.Rates) == 0:
 		return errors.New("no rate: give at least one")
+	case o.Losses < 0:
+		return fmt.Errorf("losses is %d: it must not be negative", o.Losses)
 	case o.Limit < 0:
 		return fmt.Errorf("limit is %d: it must not be negative", o.Limit)
 	case o.Scorer == nil || o.Compressor == nil || o.CountTokens == nil:
@@ -225,6 +229,7 @@ type runner struct {
 	tasks       []string       // in the order of the data
 	cells       map[cell][]observation
 	reliability reliability
+	losses      []Loss
 	// proxies are those that run.
 	proxies []*proxyRun
 }
@@ -343,6 +348,9 @@ func (r *runner) measure(ctx context.Context, name string, m measured, p prepare
 			return nil, fmt.Errorf("rate %v, %w", l.rate, err)
 		}
 		o.elapsed = took
+		if r.Losses > 0 && name == r.Scorers[0] && l == r.levels()[0] {
+			r.lose(name, l, m.Case, o, result)
+		}
 		if o.labelled && ranked {
 			o.set(MRR, rank)
 		}
@@ -352,6 +360,13 @@ func (r *runner) measure(ctx context.Context, name string, m measured, p prepare
 		observations = append(observations, o)
 	}
 	return observations, nil
+}
+
+// lose notes what a scorer lost of a case.
+func (r *runner) lose(scorer string, l level, c Case, o observation, result compressors.Result) {
+	if lost := lostSegments(c, result, r.CountTokens); len(lost) > 0 {
+		r.losses = append(r.losses, Loss{c.Task, c.ID, scorer, l.rate, o.values[GoldParts], c.Query, lost})
+	}
 }
 
 // observe measures what of the labels survived. If texts were compressed each for itself it also proves the outputs and

@@ -19,6 +19,8 @@ type Report struct {
 	Comparisons []Comparison
 	// Reliability says how often segments were needed that were said to be so with a probability, for each family and all.
 	Reliability []ReliabilityBin
+	// Losses are the worst of the first scorer at the first rate, as many as were asked for.
+	Losses []Loss
 }
 
 // Row is the average over the cases of a task under one scorer at one rate.
@@ -72,6 +74,7 @@ func (r *runner) report() Report {
 	}
 	report.Comparisons = r.compare()
 	report.Reliability = r.reliability.bins(r.Scorers)
+	report.Losses = worstLosses(r.losses, r.Losses)
 	return report
 }
 
@@ -180,6 +183,9 @@ func (r Report) MarshalJSON() ([]byte, error) {
 	if len(r.Reliability) > 0 {
 		report["reliability"] = r.Reliability
 	}
+	if len(r.Losses) > 0 {
+		report["losses"] = r.Losses
+	}
 	return json.Marshal(report)
 }
 
@@ -192,7 +198,8 @@ func addEstimate(fields map[string]any, m Metric, e Estimate) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// WriteText writes the report as aligned tables: results, code, the curve, what a proxy loses, comparisons, time by stage.
+// WriteText writes the report as aligned tables: results, code, the curve, what a proxy loses, reliability, losses,
+// comparisons, time by stage.
 func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -213,6 +220,10 @@ func (r Report) WriteText(w io.Writer) error {
 		return err
 	}
 	r.writeReliability(table)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	r.writeLosses(table)
 	if err := table.Flush(); err != nil {
 		return err
 	}

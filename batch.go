@@ -250,39 +250,18 @@ func idOf(data []byte) jsonID {
 	return line.ID
 }
 
-// openOutput opens what to write to and returns the ids that it already holds. A last line that a broken run left
-// incomplete is cut off.
+// openOutput opens what to write to and returns the ids that it already holds.
 func (b *batch) openOutput() (io.WriteCloser, map[jsonID]bool, error) {
 	if b.Output == "" {
 		return keepOpen{b.std.stdout}, nil, nil
 	}
-	file, err := os.OpenFile(b.Output, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, nil, err
-	}
-	known, end := map[jsonID]bool{}, int64(0)
-	for lines := bufio.NewReader(file); ; {
-		line, err := lines.ReadBytes('\n')
-		if err == nil {
-			end += int64(len(line))
-			if id := idOf(line); id != "" {
-				known[id] = true
-			}
-			continue
+	known := map[jsonID]bool{}
+	file, err := openLines(b.Output, func(line []byte) {
+		if id := idOf(line); id != "" {
+			known[id] = true
 		}
-		if !errors.Is(err, io.EOF) {
-			return nil, nil, errors.Join(fmt.Errorf("%s: %w", b.Output, err), file.Close())
-		}
-		break
-	}
-	err = file.Truncate(end)
-	if err == nil {
-		_, err = file.Seek(end, io.SeekStart)
-	}
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s: %w", b.Output, err), file.Close())
-	}
-	return file, known, nil
+	})
+	return file, known, err
 }
 
 // keepOpen is a writer that somebody else closes.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -25,12 +27,13 @@ type evalAnswersCommand struct {
 	Seed      uint64        `help:"Draws the random scorer and the bootstrap."`
 	Folds     string        `placeholder:"DIR" help:"Folder of combinations, as for 'pith eval run'."`
 	StopAfter time.Duration `help:"Read no further case after this time; 0 is never."`
+	Output    string        `short:"o" placeholder:"FILE" help:"Append each case with its answers to this file, as JSON Lines; cases that it already holds are reported and not read again, so that a run can go on where another ended."`
 	Quiet     bool          `help:"No progress on standard error."`
 
 	Settings config.Engine `embed:"" group:"Settings"`
 }
 
-func (c *evalAnswersCommand) Run(ctx context.Context, std streams) error {
+func (c *evalAnswersCommand) Run(ctx context.Context, std streams) (err error) {
 	e, err := newEngine(c.Settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -49,6 +52,19 @@ func (c *evalAnswersCommand) Run(ctx context.Context, std streams) error {
 	}
 	if !c.Quiet {
 		options.Progress = std.stderr
+	}
+	if c.Output != "" {
+		file, openErr := openLines(c.Output, func(text []byte) {
+			var line eval.AnswerLine
+			if json.Unmarshal(text, &line) == nil {
+				options.Known = append(options.Known, line)
+			}
+		})
+		if openErr != nil {
+			return openErr
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		options.Log = file
 	}
 	report, err := eval.Answers(ctx, options)
 	if err != nil {

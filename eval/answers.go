@@ -18,7 +18,7 @@ const (
 	armNone = "none"
 )
 
-// AnswerOptions says what to ask a reader. All fields but Limit, Skip, Seed, StopAfter and Progress are required.
+// AnswerOptions says what to ask a reader. All fields but Limit, Skip, Seed, StopAfter, Known, Log and Progress are required.
 type AnswerOptions struct {
 	// Data are the files of cases.
 	Data []string
@@ -39,7 +39,10 @@ type AnswerOptions struct {
 	// CountTokens counts tokens as the compressor does, LM is the decoder of the published baselines: see RunOptions.
 	CountTokens func(string) int
 	LM          func() (*scoring.LM, error)
-	Progress    io.Writer
+	// Known are the lines of earlier logs: their cases are part of the report and not asked again. Log gets a line a case.
+	Known    []AnswerLine
+	Log      io.Writer
+	Progress io.Writer
 }
 
 // answer is what the reader made of a case in one arm.
@@ -78,6 +81,10 @@ func Answers(ctx context.Context, o AnswerOptions) (*AnswerReport, error) {
 		}
 		arms = append(arms, folds)
 	}
+	known, err := o.known()
+	if err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	for _, path := range o.Data {
 		cases, err := Load(path)
@@ -90,6 +97,10 @@ func Answers(ctx context.Context, o AnswerOptions) (*AnswerReport, error) {
 		}
 		for i, c := range cases {
 			if len(c.Answers) == 0 {
+				continue
+			}
+			if line, ok := known[c.ID]; ok {
+				report.add(line)
 				continue
 			}
 			if o.StopAfter > 0 && time.Since(start) > o.StopAfter {
@@ -167,11 +178,14 @@ func (r *AnswerReport) ask(ctx context.Context, o AnswerOptions, arms [][][]prep
 		return err
 	}
 	answers = append(answers, none)
-	r.tasks, r.groups = append(r.tasks, c.Task), append(r.groups, GroupOf(c))
-	for i, name := range r.arms {
-		r.cells[name] = append(r.cells[name], answers[i])
+	line := AnswerLine{
+		ID: c.ID, Task: c.Task, Group: GroupOf(c), Rate: o.Rate, Scorers: o.Scorers, Arms: map[string]AnswerEntry{},
 	}
-	return nil
+	for i, name := range r.arms {
+		line.Arms[name] = newAnswerEntry(answers[i])
+	}
+	r.add(line)
+	return writeLine(o.Log, line)
 }
 
 // compressed returns the mean answer over the runs of an arm.

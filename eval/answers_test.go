@@ -3,6 +3,7 @@ package eval
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -27,11 +28,12 @@ func TestAnswers(t *testing.T) {
 			return compressors.New(compressors.Options{Scorer: s, CountTokens: func(s string) int { return len(strings.Fields(s)) }, DefaultRate: 1, MinTokens: 1})
 		},
 	}
+	var log, out bytes.Buffer
+	options.Log = &log
 	report, err := Answers(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
 	if err := report.WriteText(&out); err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +49,8 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("no line is like %q:\n%s", want, out.String())
 		}
 	}
+	testKnownAnswers(t, options, log.Bytes(), out.String())
+
 	// With folds each case is compressed by the scorer of its own: the others would fail.
 	cases, err := Load(data)
 	if err != nil {
@@ -74,5 +78,33 @@ func TestAnswers(t *testing.T) {
 	options.Rate = 0
 	if _, err := Answers(t.Context(), options); err == nil {
 		t.Error("a rate of 0 was accepted")
+	}
+}
+
+// testKnownAnswers reports from a log what the run that wrote it did, without asking for what is in it.
+func testKnownAnswers(t *testing.T, o AnswerOptions, log []byte, want string) {
+	t.Helper()
+	for line := range bytes.Lines(log) {
+		var l AnswerLine
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatal(err)
+		}
+		o.Known = append(o.Known, l)
+	}
+	var again, out bytes.Buffer
+	o.Reader, o.Log = nil, &again
+	report, err := Answers(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := report.WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != want || again.Len() > 0 {
+		t.Errorf("from the log:\n%s\nwant\n%s\nand %d bytes were added to it", out.String(), want, again.Len())
+	}
+	o.Scorers = []string{"tail"}
+	if _, err := Answers(t.Context(), o); err == nil || !strings.Contains(err.Error(), "of [head] at rate 1, not of [tail]") {
+		t.Errorf("answers of another scorer: error %v", err)
 	}
 }

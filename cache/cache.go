@@ -27,6 +27,9 @@ type Options[V any] struct {
 	Free func(V)
 }
 
+// EntryBytes is about what a stored value takes besides what it points to: the cost of small values should include it.
+const EntryBytes = 208
+
 // counters is the number of keys whose frequency of use the store remembers: ten times what a store of small values holds.
 const counters = 1 << 17
 

@@ -270,7 +270,7 @@ type encoding struct {
 	tokens int
 }
 
-func (e encoding) bytes() int64 { return int64(4*len(e.Unit) + len(e.Tokens) + pairBytes) }
+func (e encoding) bytes() int64 { return int64(4*len(e.Unit) + len(e.Tokens) + cache.EntryBytes) }
 
 // encode returns the encodings of passages from the cache, or else from the encoder in one batch.
 func (c *call) encode(ctx context.Context, encoder *Encoder, passages []passage) ([]encoding, error) {

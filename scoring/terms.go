@@ -19,10 +19,7 @@ func newPairScore(p prompt, r Result, tokens int) pairScore {
 	return pairScore{slices.Clone(r.LogProbs[:p.to-p.from]), r.Entropy, tokens}
 }
 
-func (p pairScore) bytes() int64 { return int64(4*len(p.logProbs) + pairBytes) }
-
-// pairBytes is about what a cached value takes besides its numbers.
-const pairBytes = 64
+func (p pairScore) bytes() int64 { return int64(4*len(p.logProbs) + cache.EntryBytes) }
 
 // maxSegmentTokens is how much of a segment the decoder reads. Segments are no longer than 512 tokens of the upstream's;
 // this bounds what other callers can ask for, and leaves room for the query in the context.

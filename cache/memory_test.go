@@ -12,7 +12,7 @@ import (
 func TestEntryBytes(t *testing.T) {
 	type scores struct {
 		values []float32
-		other  [2]float64
+		_      [2]float64
 	}
 	const n, floats = 50_000, 16
 	c, err := cache.New(cache.Options[scores]{MaxBytes: 1 << 40})

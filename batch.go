@@ -261,7 +261,10 @@ func (b *batch) openOutput() (io.WriteCloser, map[jsonID]bool, error) {
 			known[id] = true
 		}
 	})
-	return file, known, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return file, known, nil
 }
 
 // keepOpen is a writer that somebody else closes.

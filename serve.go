@@ -139,8 +139,9 @@ func (e *engine) prime(ctx context.Context, logger *slog.Logger) (ready func() e
 		if err == nil {
 			_, err = scorer.Score(ctx, "is it ready?", []compressors.Candidate{{Text: "It is ready."}, {Text: "It is not."}})
 		}
-		collectOften()
-		if err != nil && ctx.Err() == nil {
+		if err == nil {
+			collectOften()
+		} else if ctx.Err() == nil {
 			logger.Warn("models cannot be loaded: requests are forwarded as they are", "error", err)
 		}
 		state.Store(&err)

@@ -58,8 +58,11 @@ func FitCombination(o FitOptions) (Fit, []FeatureCase, error) {
 	if !slices.Equal(names, scoring.FeatureNames()) {
 		return Fit{}, nil, errors.New("the files hold other features than this version of pith computes: dump them anew")
 	}
-	fit := o.fitAll(cases)
-	return fit, cases, nil
+	helped := make([]FeatureCase, len(cases))
+	for i, c := range cases {
+		helped[i] = c.withHelpers()
+	}
+	return o.fitAll(helped), cases, nil
 }
 
 // fitAll fits on all cases, without each fold, and without each two of them, which only calibrates: of the cases that trees were
@@ -197,7 +200,7 @@ const maxNeeded = 24
 // cheapRows returns the cheap features of the segments of a family. What is needed weighs as much as what is not, and
 // cases weigh alike, whatever their size.
 func cheapRows(c FeatureCase, family string) []boostRow {
-	segments, needed := ofFamily(c.withHelpers(), family)
+	segments, needed := ofFamily(c, family)
 	rows := make([]boostRow, len(segments))
 	for i, s := range segments {
 		rows[i] = boostRow{values: s.Values[:scoring.CheapFeatures[1]], needed: s.Needed}
@@ -211,7 +214,7 @@ func cheapRows(c FeatureCase, family string) []boostRow {
 // fullRows returns all features of the segments of a family that the decoder read. They weigh alike: log loss on cases that
 // no fit has seen is 0.152 on nq_multidoc and multihop, and 0.160 with the weights of cheapRows.
 func fullRows(c FeatureCase, family string) []boostRow {
-	segments, _ := ofFamily(c.withHelpers(), family)
+	segments, _ := ofFamily(c, family)
 	var rows []boostRow
 	for _, s := range segments {
 		if len(s.Values) > scoring.CheapFeatures[1] {

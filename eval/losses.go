@@ -53,10 +53,10 @@ func lostSegments(c Case, result compressors.Result, countTokens func(string) in
 	}
 	var lost []LostSegment
 	for text, t := range result.Texts {
-		for _, s := range t.Segments {
+		for i, s := range t.Segments {
 			inSegment := func(at Place) bool { return at.Text == text && at.Start < s.End && s.Start < at.End }
 			if s.KeptTokens < s.Tokens && slices.ContainsFunc(ranges, inSegment) {
-				lost = append(lost, newLostSegment(c, result, text, s))
+				lost = append(lost, newLostSegment(c, result, text, i))
 			}
 		}
 	}
@@ -64,19 +64,11 @@ func lostSegments(c Case, result compressors.Result, countTokens func(string) in
 	return lost
 }
 
-func newLostSegment(c Case, result compressors.Result, text int, s compressors.SegmentResult) LostSegment {
-	l := LostSegment{
-		Text: c.Texts[text].Name, Name: s.Name, Start: s.Start, End: s.End, Tokens: s.Tokens, Score: s.Score.Value, Rank: 1,
-	}
+func newLostSegment(c Case, result compressors.Result, text, segment int) LostSegment {
+	s := result.Texts[text].Segments[segment]
+	l := LostSegment{Text: c.Texts[text].Name, Name: s.Name, Start: s.Start, End: s.End, Tokens: s.Tokens, Score: s.Score.Value}
+	l.Rank, l.Of = placeOf(result, text, segment)
 	l.FirstLine, _, _ = strings.Cut(strings.TrimSpace(c.Texts[text].Content[s.Start:s.End]), "\n")
-	for _, other := range result.Texts {
-		l.Of += len(other.Segments)
-		for _, o := range other.Segments {
-			if o.Score.Value > l.Score {
-				l.Rank++
-			}
-		}
-	}
 	return l
 }
 

@@ -96,9 +96,8 @@ func halfKept(text string, kept [][2]int, countTokens func(string) int) bool {
 	return 2*tokens >= countTokens(text)
 }
 
-// reciprocalRank returns 1 / rank of the first gold segment, 1 for the best score, ties in the order of the texts as
-// the selection breaks them. A segment is gold if it overlaps a part, or lies in a gold text that has none. It reports
-// false where no segment was scored.
+// reciprocalRank returns 1 / place of the first gold segment: see placeOf. A segment is gold if it overlaps a part, or lies
+// in a gold text that has none. It reports false where no segment was scored.
 func reciprocalRank(c Case, result compressors.Result) (float64, bool) {
 	// Only the best gold segment matters, and the first of equals; what is ranked before it is counted then.
 	bestText, bestSegment := -1, -1
@@ -113,17 +112,25 @@ func reciprocalRank(c Case, result compressors.Result) (float64, bool) {
 	if bestText < 0 {
 		return 0, false
 	}
-	best := result.Texts[bestText].Segments[bestSegment].Score.Value
-	rank := 1
-	for text, r := range result.Texts {
+	place, _ := placeOf(result, bestText, bestSegment)
+	return 1 / float64(place), true
+}
+
+// placeOf returns the place of a segment by score among all of a result, from 1, and how many they are. Ties are broken in
+// the order of the texts, as the selection breaks them.
+func placeOf(result compressors.Result, text, segment int) (place, of int) {
+	score := result.Texts[text].Segments[segment].Score.Value
+	place = 1
+	for t, r := range result.Texts {
+		of += len(r.Segments)
 		for i, s := range r.Segments {
-			earlier := text < bestText || text == bestText && i < bestSegment
-			if s.Score.Value > best || s.Score.Value == best && earlier {
-				rank++
+			earlier := t < text || t == text && i < segment
+			if s.Score.Value > score || s.Score.Value == score && earlier {
+				place++
 			}
 		}
 	}
-	return 1 / float64(rank), true
+	return place, of
 }
 
 // isGold reports whether the bytes [start, end) of a text overlap a part that must survive, or lie in a gold text that has

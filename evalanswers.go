@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -44,7 +46,7 @@ func (c *evalAnswersCommand) Run(ctx context.Context, std streams) (err error) {
 	}
 	options := eval.AnswerOptions{
 		Data: c.Data, Scorers: c.Scorer, Rate: c.Rate, Skip: c.Skip, Limit: c.Limit, Seed: c.Seed, StopAfter: c.StopAfter,
-		Reader: reader, Scorer: e.evalScorer(c.Folds), Folded: c.Folds != "",
+		Reader: reader, ReaderName: c.readerName(), Scorer: e.evalScorer(c.Folds), Folded: c.Folds != "",
 		Compressor: func(scorer compressors.Scorer) (*compressors.Compressor, error) {
 			return e.compressorWith(scorer, 1)
 		},
@@ -73,9 +75,24 @@ func (c *evalAnswersCommand) Run(ctx context.Context, std streams) (err error) {
 	return report.WriteText(std.stdout)
 }
 
+// readerName is the reader's name in logs: no folder of this machine and no key.
+func (c *evalAnswersCommand) readerName() string {
+	switch {
+	case isURL(c.Reader):
+		return c.Reader + " " + c.Model
+	case c.Reader == "" && c.Settings.Scoring.Decoder == "":
+		return "embedded"
+	}
+	return filepath.Base(cmp.Or(c.Reader, c.Settings.Scoring.Decoder))
+}
+
+func isURL(name string) bool {
+	return strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
+}
+
 // reader returns the model that a URL or a path names, or the decoder that scores if there is no name.
 func (e *engine) reader(name, model string) (eval.Reader, error) {
-	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
+	if isURL(name) {
 		return eval.HTTPReader(name, os.Getenv("OPENAI_API_KEY"), model), nil
 	}
 	if name == "" {

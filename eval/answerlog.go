@@ -13,7 +13,8 @@ type AnswerLine struct {
 	ID    string `json:"id"`
 	Task  string `json:"task"`
 	Group string `json:"group"`
-	// Rate and Scorers are those that were asked for.
+	// Reader, Rate and Scorers are those that were asked for.
+	Reader  string                 `json:"reader"`
 	Rate    float64                `json:"rate"`
 	Scorers []string               `json:"scorers"`
 	Arms    map[string]AnswerEntry `json:"arms"`
@@ -49,12 +50,13 @@ func (e AnswerEntry) answer() answer {
 	return a
 }
 
-// known returns the lines of Known by id. It refuses lines of another rate or of other scorers: they belong to another report.
+// known returns the lines of Known by id. It refuses lines of another reader, rate or other scorers: they belong to another report.
 func (o AnswerOptions) known() (map[string]AnswerLine, error) {
 	lines := map[string]AnswerLine{}
 	for _, l := range o.Known {
-		if l.Rate != o.Rate || !slices.Equal(l.Scorers, o.Scorers) {
-			return nil, fmt.Errorf("the answers to %s that are there are of %v at rate %v, not of %v at rate %v", l.ID, l.Scorers, l.Rate, o.Scorers, o.Rate)
+		if l.Reader != o.ReaderName || l.Rate != o.Rate || !slices.Equal(l.Scorers, o.Scorers) {
+			return nil, fmt.Errorf("the answers to %s that are there are %q's with %v at rate %v, not %q's with %v at rate %v",
+				l.ID, l.Reader, l.Scorers, l.Rate, o.ReaderName, o.Scorers, o.Rate)
 		}
 		lines[l.ID] = l
 	}

@@ -32,6 +32,8 @@ type AnswerOptions struct {
 	// StopAfter ends the run before the next case when so much time has passed; 0 never does.
 	StopAfter time.Duration
 	Reader    Reader
+	// ReaderName tells the Reader from others in a Log.
+	ReaderName string
 	// Scorer returns the named scorer, Folded measures each case with what was fitted without its fold: see RunOptions.
 	Scorer     func(name string, fold int) (compressors.Scorer, error)
 	Folded     bool
@@ -179,7 +181,8 @@ func (r *AnswerReport) ask(ctx context.Context, o AnswerOptions, arms [][][]prep
 	}
 	answers = append(answers, none)
 	line := AnswerLine{
-		ID: c.ID, Task: c.Task, Group: GroupOf(c), Rate: o.Rate, Scorers: o.Scorers, Arms: map[string]AnswerEntry{},
+		ID: c.ID, Task: c.Task, Group: GroupOf(c), Reader: o.ReaderName, Rate: o.Rate, Scorers: o.Scorers,
+		Arms: map[string]AnswerEntry{},
 	}
 	for i, name := range r.arms {
 		line.Arms[name] = newAnswerEntry(answers[i])

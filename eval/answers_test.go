@@ -23,7 +23,7 @@ func TestAnswers(t *testing.T) {
 		`{"id":"1","task":"qa","query":"What is the secret word of the blue house?","context":[{"name":"Houses","text":"The secret word of the blue house is zanzibar.","lang":"en"},{"name":"Weather","text":"It rained all day long.","lang":"en"}],"answers":["The secret word is zanzibar."],"gold_segments":[0],"meta":{"instruction":"Answer the question.","metric":"f1"}}`,
 		`{"id":"2","task":"code","query":"y = 2","context":[{"name":"a.py","text":"quorble = 1","lang":"python"}],"answers":["print(quorble)"],"gold_segments":[0],"meta":{"metric":"edit_similarity / exact_match"}}`)
 	options := AnswerOptions{
-		Data: []string{data}, Scorers: []string{"head"}, Rate: 1, Reader: LocalReader(lm),
+		Data: []string{data}, Scorers: []string{"head"}, Rate: 1, Reader: LocalReader(lm), ReaderName: "small",
 		Compressor: func(s compressors.Scorer) (*compressors.Compressor, error) {
 			return compressors.New(compressors.Options{Scorer: s, CountTokens: func(s string) int { return len(strings.Fields(s)) }, DefaultRate: 1, MinTokens: 1})
 		},
@@ -103,8 +103,14 @@ func testKnownAnswers(t *testing.T, o AnswerOptions, log []byte, want string) {
 	if out.String() != want || again.Len() > 0 {
 		t.Errorf("from the log:\n%s\nwant\n%s\nand %d bytes were added to it", out.String(), want, again.Len())
 	}
-	o.Scorers = []string{"tail"}
-	if _, err := Answers(t.Context(), o); err == nil || !strings.Contains(err.Error(), "of [head] at rate 1, not of [tail]") {
+	other := o
+	other.Scorers = []string{"tail"}
+	if _, err := Answers(t.Context(), other); err == nil || !strings.Contains(err.Error(), `with [head] at rate 1, not "small"'s with [tail]`) {
 		t.Errorf("answers of another scorer: error %v", err)
+	}
+	other = o
+	other.ReaderName = "large"
+	if _, err := Answers(t.Context(), other); err == nil || !strings.Contains(err.Error(), `"small"'s with [head] at rate 1, not "large"'s`) {
+		t.Errorf("answers of another reader: error %v", err)
 	}
 }

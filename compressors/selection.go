@@ -46,12 +46,13 @@ type ranked struct {
 	score      float64
 }
 
-// breakTokens is what an item costs in the order of choice besides its own tokens. In prose and records that is about the marker that
-// it brings. Of code it is as much as a short function: a probability knows nothing of lengths, and of two segments that are as
-// likely to hold what is needed the shorter is less often all of it. With 8, 30, 80 and 120 tokens commit_localize keeps .44, .51,
-// .55 and .56 of its gold at a rate of .10 and .76, .76, .78 and .79 at .25 (n=72), code_needle .83, .83, .84, .85 and .94, .95,
-// .95, .95 (n=144), swe_localize .54, .53, .58, .57 and .77, .75, .75, .75 (n=60).
-func breakTokens(f Family) int {
+// BreakTokens is what an item of a family costs in the order of choice besides its own tokens. In prose and records that
+// is about the marker that it brings. Of code it is as much as a short function: a probability knows nothing of lengths,
+// and of two segments that are as likely to hold what is needed the shorter is less often all of it. With 8, 30, 80 and
+// 120 tokens commit_localize keeps .44, .51, .55 and .56 of its gold at a rate of .10 and .76, .76, .78 and .79 at .25
+// (n=72), code_needle .83, .83, .84, .85 and .94, .95, .95, .95 (n=144), swe_localize .54, .53, .58, .57 and .77, .75,
+// .75, .75 (n=60).
+func BreakTokens(f Family) int {
 	switch f {
 	case Prose:
 		return 3
@@ -74,7 +75,7 @@ func rank(docs []*document, probabilities bool) []ranked {
 			}
 			value := item.value
 			if probabilities {
-				value /= float64(item.load + breakTokens(d.family))
+				value /= float64(item.load + BreakTokens(d.family))
 			}
 			order = append(order, ranked{t, i, value})
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/pith-llm/pith/compressors"
 	"github.com/pith-llm/pith/scoring"
 )
 
@@ -52,7 +53,7 @@ func WriteFitReport(w io.Writer, fit Fit, cases []FeatureCase) error {
 				rank, order := s.rank(c)
 				if k < 2 { // probabilities are weighed against cost
 					_, order = fitScore{of: func(c FeatureCase, f FeatureSegment) float64 {
-						return s.of(c, f) / float64(f.Tokens+gapTokens)
+						return s.of(c, f) / float64(f.Tokens+breakTokens(f.Family))
 					}}.rank(c)
 				}
 				sums[k][0] += keptShare(c, order, 0.25)
@@ -81,8 +82,15 @@ func WriteFitReport(w io.Writer, fit Fit, cases []FeatureCase) error {
 	return table.Flush()
 }
 
-// gapTokens is about what a marker costs.
-const gapTokens = 5
+// breakTokens is compressors.BreakTokens of the family with that name.
+func breakTokens(family string) int {
+	for f := compressors.Prose; f <= compressors.Records; f++ {
+		if f.String() == family {
+			return compressors.BreakTokens(f)
+		}
+	}
+	return 0
+}
 
 // fitScore is one way to rate segments.
 type fitScore struct {

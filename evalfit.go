@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pith-llm/pith/eval"
 	"github.com/pith-llm/pith/scoring"
@@ -18,6 +20,7 @@ type evalFitCommand struct {
 	Folds    string   `placeholder:"DIR" help:"Folder for the combinations without each fold, which 'pith eval run --folds' reads."`
 	LeaveOut []string `placeholder:"NAME,…" help:"Features to leave out besides those by which data sets give their gold away; to see what each adds."`
 	Anything bool     `help:"Leave only --leave-out out."`
+	Only     []string `placeholder:"FAMILY,…" help:"Fit only these families, such as code, on segments of theirs; the others stay as they are in the files at --out and --folds."`
 	Trees    int      `default:"200" help:"Trees of a model."`
 	Leaves   int      `default:"6" help:"Leaves of a tree."`
 	Shrink   float64  `default:"0.05" help:"Share of a step that a tree takes."`
@@ -25,13 +28,16 @@ type evalFitCommand struct {
 }
 
 func (c *evalFitCommand) Run(_ context.Context, std streams) error {
-	options := eval.FitOptions{Features: c.Features, Boost: eval.DefaultBoost}
+	options := eval.FitOptions{Features: c.Features, Boost: eval.DefaultBoost, Only: c.Only}
 	options.Boost.Trees, options.Boost.Leaves, options.Boost.Rate, options.Boost.Ridge = c.Trees, c.Leaves, c.Shrink, c.Ridge
 	if options.LeaveOut = c.LeaveOut; !c.Anything {
 		options.LeaveOut = append(options.LeaveOut, eval.DefaultLeaveOut...)
 	}
 	options.Command = fmt.Sprintf("pith eval fit --features (%d files) --trees %d --leaves %d --shrink %g --ridge %g",
 		len(c.Features), c.Trees, c.Leaves, c.Shrink, c.Ridge)
+	if len(c.Only) > 0 {
+		options.Command += " --only " + strings.Join(c.Only, ",")
+	}
 	fit, cases, err := eval.FitCombination(options)
 	if err != nil {
 		return err
@@ -40,7 +46,7 @@ func (c *evalFitCommand) Run(_ context.Context, std streams) error {
 		return err
 	}
 	if c.Out != "" {
-		if err := writeCombination(c.Out, fit.All); err != nil {
+		if err := c.write(c.Out, fit.All); err != nil {
 			return err
 		}
 	}
@@ -51,20 +57,32 @@ func (c *evalFitCommand) Run(_ context.Context, std streams) error {
 		return err
 	}
 	for k, fold := range fit.Folds {
-		if err := writeCombination(filepath.Join(c.Folds, eval.FoldFile(k)), fold); err != nil {
+		if err := c.write(filepath.Join(c.Folds, eval.FoldFile(k)), fold); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// writeCombination writes one tree a line.
-func writeCombination(path string, c scoring.Combination) error {
+// write writes one tree a line, and the families that were not fitted as they are in the file.
+func (c *evalFitCommand) write(path string, fitted scoring.Combination) error {
+	if len(c.Only) > 0 {
+		file, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("--only keeps the other families of this file: %w", err)
+		}
+		before, err := scoring.ParseCombination(file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		maps.Copy(before.Families, fitted.Families)
+		fitted = *before
+	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", " ")
-	if err := encoder.Encode(c); err != nil {
+	if err := encoder.Encode(fitted); err != nil {
 		return err
 	}
 	return os.WriteFile(path, out.Bytes(), 0o644)

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -167,6 +170,69 @@ func TestEvalRunExpectsScores(t *testing.T) {
 	}
 	if err := run(); err == nil || !strings.Contains(err.Error(), "tool_grep bm25") {
 		t.Errorf("error %v, want one that names the row", err)
+	}
+}
+
+func TestEvalFitOfOneFamilyKeepsTheOthers(t *testing.T) {
+	packed, err := os.Open("eval/testdata/sample.jsonl.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = packed.Close() }()
+	sample, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := io.ReadAll(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []byte
+	for line := range bytes.Lines(lines) {
+		if bytes.Contains(line, []byte(`"task":"code_needle"`)) || bytes.Contains(line, []byte(`"task": "code_needle"`)) {
+			cases = append(cases, line...)
+		}
+	}
+	dir := t.TempDir()
+	data, features, combination := filepath.Join(dir, "cases.jsonl"), filepath.Join(dir, "features.gz"), filepath.Join(dir, "combination.json")
+	if err := os.WriteFile(data, cases, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := pith(t, "", "eval", "features", "--data", data, "--out", features, "--scoring-model-tokens", "0", "--quiet"); err != nil {
+		t.Fatal(err)
+	}
+	fit := []string{"eval", "fit", "--features", features, "--trees", "3", "--only", "code", "--out", combination}
+	if _, _, err := pith(t, "", fit...); err == nil || !strings.Contains(err.Error(), combination) {
+		t.Errorf("there is no file whose other families could be kept: %v", err)
+	}
+	before, err := os.ReadFile("scoring/combination.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(combination, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := pith(t, "", fit...); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile(combination)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := scoring.ParseCombination(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fitted, err := scoring.ParseCombination(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(fitted.Families["code"].Cheap.Trees); n != 3 {
+		t.Errorf("the family that was fitted has %d trees", n)
+	}
+	fitted.Families["code"] = old.Families["code"]
+	if !reflect.DeepEqual(fitted, old) {
+		t.Error("another family was changed")
 	}
 }
 

@@ -33,6 +33,8 @@ type FitOptions struct {
 	Boost   BoostOptions
 	// LeaveOut names features that no tree may ask about.
 	LeaveOut []string
+	// Only names the families to fit; nil is all.
+	Only []string
 }
 
 // DefaultLeaveOut are features by which data sets give their gold away: the places at which it was put, and lengths, by
@@ -43,7 +45,7 @@ var DefaultLeaveOut = []string{"text_at", "tokens", "share", "lines"}
 // DefaultBoost is what the combination in the repository was fitted with.
 var DefaultBoost = BoostOptions{Trees: 200, Leaves: 6, Rate: 0.05, Ridge: 8, MinWeight: 1}
 
-// Fit is a fitted combination, and the same without each fold.
+// Fit is a fitted combination, and the same without each fold, of the families that were asked for.
 type Fit struct {
 	All   scoring.Combination
 	Folds [Folds]scoring.Combination
@@ -58,11 +60,28 @@ func FitCombination(o FitOptions) (Fit, []FeatureCase, error) {
 	if !slices.Equal(names, scoring.FeatureNames()) {
 		return Fit{}, nil, errors.New("the files hold other features than this version of pith computes: dump them anew")
 	}
+	if err := o.checkOnly(); err != nil {
+		return Fit{}, nil, err
+	}
 	helped := make([]FeatureCase, len(cases))
-	for i, c := range cases {
-		helped[i] = c.withHelpers()
+	for i := range cases {
+		cases[i].Segments = slices.DeleteFunc(cases[i].Segments, func(s FeatureSegment) bool { return !o.fits(s.Family) })
+		helped[i] = cases[i].withHelpers()
 	}
 	return o.fitAll(helped), cases, nil
+}
+
+// fits reports whether a family is one of those to fit.
+func (o FitOptions) fits(family string) bool { return o.Only == nil || slices.Contains(o.Only, family) }
+
+// checkOnly names a family that there is not.
+func (o FitOptions) checkOnly() error {
+	for _, name := range o.Only {
+		if !slices.ContainsFunc(families, func(f scoring.Family) bool { return f.String() == name }) {
+			return fmt.Errorf("no family is called %q: there are %v", name, families)
+		}
+	}
+	return nil
 }
 
 // fitAll fits on all cases, without each fold, and without each two of them, which only calibrates: of the cases that trees were
@@ -97,7 +116,10 @@ func (o FitOptions) fitAll(cases []FeatureCase) Fit {
 			}
 			return without(fold, k)
 		})
-		fit.Folds[k].Command = fmt.Sprintf("%s (without fold %d)", o.Command, k)
+		for name, model := range fit.Folds[k].Families {
+			model.Command = fmt.Sprintf("%s (without fold %d)", o.Command, k)
+			fit.Folds[k].Families[name] = model
+		}
 	}
 	return fit
 }
@@ -120,9 +142,12 @@ var fittedModels = []fittedModel{
 
 // fit fits a combination on the cases of the folds to use; it is not calibrated.
 func (o FitOptions) fit(cases []FeatureCase, use func(fold int) bool) scoring.Combination {
-	c := scoring.Combination{Command: o.Command, Families: map[string]scoring.FamilyModel{}}
+	c := scoring.Combination{Families: map[string]scoring.FamilyModel{}}
 	for _, family := range families {
-		var out scoring.FamilyModel
+		if !o.fits(family.String()) {
+			continue
+		}
+		out := scoring.FamilyModel{Command: o.Command}
 		for _, m := range fittedModels {
 			var rows []boostRow
 			for _, f := range cases {
@@ -243,10 +268,8 @@ const caseWeight = 8
 // calibrated returns c with bias and scale of every model set by the cases. judge returns what is asked about the cases of a
 // fold: a combination that was fitted like c but on none of them, or nil to leave them out.
 func calibrated(c scoring.Combination, cases []FeatureCase, judge func(fold int) *scoring.Combination) scoring.Combination {
-	out := scoring.Combination{Command: c.Command, Families: map[string]scoring.FamilyModel{}}
-	for _, family := range families {
-		name := family.String()
-		model := c.Families[name]
+	out := scoring.Combination{Families: map[string]scoring.FamilyModel{}}
+	for name, model := range c.Families {
 		for _, m := range fittedModels {
 			b := m.of(&model)
 			if len(b.Trees) == 0 {

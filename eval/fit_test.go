@@ -129,6 +129,33 @@ func TestFitIsTheSameEachTime(t *testing.T) {
 	}
 }
 
+func TestFitOnly(t *testing.T) {
+	file := featureFile(t, scoring.FeatureNames(), madeCases(5, 60))
+	boost := eval.DefaultBoost
+	boost.Trees = 5
+	all, _, err := eval.FitCombination(eval.FitOptions{Features: []string{file}, Boost: boost})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, cases, err := eval.FitCombination(eval.FitOptions{Features: []string{file}, Boost: boost, Only: []string{"code"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]scoring.FamilyModel{"code": all.All.Families["code"]}; !reflect.DeepEqual(code.All.Families, want) {
+		t.Error("alone, a family is fitted otherwise than among others")
+	}
+	for _, c := range cases {
+		for _, s := range c.Segments {
+			if s.Family != "code" {
+				t.Fatalf("a segment of %s is among those of code", s.Family)
+			}
+		}
+	}
+	if _, _, err := eval.FitCombination(eval.FitOptions{Features: []string{file}, Boost: boost, Only: []string{"verse"}}); err == nil || !strings.Contains(err.Error(), `"verse"`) {
+		t.Errorf("a family that there is not: %v", err)
+	}
+}
+
 func TestFoldDoesNotSeeItsGroups(t *testing.T) {
 	cases := madeCases(4, 40)
 	before := fitted(t, cases)

@@ -12,15 +12,15 @@ import (
 // "Greedy Function Approximation") on the log-odds. There are up to three for each family: from the cheap features of all
 // segments, from these and the decoder's of those that it read, and for the pieces of a needed segment. `pith eval fit` makes it.
 type Combination struct {
-	// Command is how it was made.
-	Command string `json:"command"`
 	// Families holds the models of each family by name.
 	Families map[string]FamilyModel `json:"families"`
 }
 
 // FamilyModel is what a Combination knows of one family.
 type FamilyModel struct {
-	Cheap Boost `json:"cheap"`
+	// Command is how it was made.
+	Command string `json:"command"`
+	Cheap   Boost  `json:"cheap"`
 	// Full takes the place of Cheap where the decoder has read. It has no trees where the decoder reads nothing of a family.
 	Full Boost `json:"full,omitzero"`
 	// Piece is for the pieces of needed segments, in families that are divided.

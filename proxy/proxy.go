@@ -219,6 +219,7 @@ func NewServer(o Options) (*Server, error) {
 	s.latest.Store(s)
 	s.http = newHTTPServer(func(ctx *fasthttp.RequestCtx) { s.latest.Load().handle(ctx) })
 	s.http.ReadTimeout = s.options.ClientTimeout // each part of a body has its own
+	s.http.ErrorHandler = s.badRequest
 	s.metrics = newMetrics(s)
 	return s, nil
 }
@@ -256,14 +257,31 @@ type silent struct{}
 // Printf does nothing.
 func (silent) Printf(string, ...any) {}
 
-// badRequest answers what is not HTTP.
+// badRequest answers what is not HTTP, or not in time.
 func badRequest(ctx *fasthttp.RequestCtx, err error) {
-	status, code := fasthttp.StatusBadRequest, "bad_request"
-	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
-		status, code = fasthttp.StatusRequestHeaderFieldsTooLarge, "headers_too_large"
-	}
-	invalidRequest(status, code, "", "the request cannot be read as HTTP").write(&ctx.Response)
+	unreadable(err).write(&ctx.Response)
 	ctx.Response.SetConnectionClose()
+}
+
+// badRequest answers it, counts it and logs it.
+func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
+	r := &request{server: s.latest.Load(), ctx: ctx, id: newID(), started: time.Now()}
+	r.life, r.finish = context.WithCancel(s.base)
+	ctx.Response.Header.Set("X-Pith-Request-Id", r.id)
+	ctx.Response.SetConnectionClose()
+	_ = ctx.SetWriteDeadline(time.Now().Add(s.options.ClientTimeout))
+	r.fail(unreadable(err))
+}
+
+// unreadable says why a request cannot be read.
+func unreadable(err error) apiError {
+	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+		return invalidRequest(fasthttp.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "", fmt.Sprintf("the request's head is larger than %d bytes", headerBuffer))
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return invalidRequest(fasthttp.StatusRequestTimeout, "head_timeout", "", "the request's head did not come in time")
+	}
+	return invalidRequest(fasthttp.StatusBadRequest, "bad_request", "", "the request cannot be read as HTTP")
 }
 
 // Serve answers the connections of l until Shutdown or an error of l.

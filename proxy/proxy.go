@@ -195,7 +195,8 @@ type Server struct {
 	latest *atomic.Pointer[Server]
 	// loopback says that only this machine can connect.
 	loopback *atomic.Bool
-	// working ends when Shutdown begins, and with it each WebSocket that is not waiting for a response.
+	// working ends when Shutdown or HandOver begins, and with it the listening, each connection with its next answer, and each
+	// WebSocket that is not waiting for a response.
 	working context.Context //nolint:containedctx // tells goroutines, as base does
 	drain   context.CancelFunc
 	sockets *sync.WaitGroup
@@ -218,8 +219,8 @@ func NewServer(o Options) (*Server, error) {
 	s.sockets = &sync.WaitGroup{}
 	s.latest.Store(s)
 	s.http = newHTTPServer(func(ctx *fasthttp.RequestCtx) { s.latest.Load().handle(ctx) })
-	s.http.ReadTimeout = s.options.ClientTimeout // each part of a body has its own
 	s.http.ErrorHandler = s.badRequest
+	s.http.ReadTimeout = s.options.ClientTimeout // each part of a body has its own
 	s.metrics = newMetrics(s)
 	return s, nil
 }
@@ -284,11 +285,37 @@ func unreadable(err error) apiError {
 	return invalidRequest(fasthttp.StatusBadRequest, "bad_request", "", "the request cannot be read as HTTP")
 }
 
-// Serve answers the connections of l until Shutdown or an error of l.
+// Serve answers the connections of l until Shutdown, HandOver or an error of l.
 func (s *Server) Serve(l net.Listener) error {
 	address, ok := l.Addr().(*net.TCPAddr)
 	s.loopback.Store(ok && address.IP.IsLoopback())
-	return s.http.Serve(watchedListener{l})
+	once := closedOnce{l, sync.OnceValue(l.Close)}
+	defer context.AfterFunc(s.working, func() { _ = once.Close() })()
+	return s.http.Serve(watchedListener{once})
+}
+
+// closedOnce is a listener that more than one may close.
+type closedOnce struct {
+	net.Listener
+	once func() error
+}
+
+// Close closes it, or returns what that returned.
+func (c closedOnce) Close() error { return c.once() }
+
+// HandOver stops accepting for the sake of another process that has the same listener. It returns once each connection has ended
+// with an answer that says so, or its client has closed it; or when ctx ends. Shutdown closes what is left.
+func (s *Server) HandOver(ctx context.Context) {
+	s.drain()
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for s.http.GetOpenConnectionsCount() >= 0 { // it is one too few once nothing is accepted
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Shutdown stops accepting, waits for requests under way until ctx ends, and then breaks them off.

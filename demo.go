@@ -151,7 +151,7 @@ func (c *demoCommand) start(ctx context.Context) (*demo, error) {
 	}
 	serving, cancel := context.WithCancel(ctx)
 	var stopped sync.WaitGroup
-	stopped.Go(func() { d.serveErr = serveUntilDone(serving, server, listener) })
+	stopped.Go(func() { d.serveErr = serveUntilDone(serving, nil, server, listener) })
 	d.stop = func() error {
 		cancel()
 		stopped.Wait()

@@ -35,7 +35,7 @@ func (e *engine) startModelServer(logger *slog.Logger) (*modelServer, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serveUntilDone(ctx, server, listener) }()
+	go func() { done <- serveUntilDone(ctx, nil, server, listener) }()
 	return &modelServer{
 		url: "http://" + listener.Addr().String(),
 		stop: func() {

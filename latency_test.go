@@ -45,7 +45,7 @@ func BenchmarkPassThrough(b *testing.B) {
 	}
 	ctx, stop := context.WithCancel(b.Context())
 	var served sync.WaitGroup
-	served.Go(func() { _ = serveUntilDone(ctx, server, listener) })
+	served.Go(func() { _ = serveUntilDone(ctx, nil, server, listener) })
 	defer served.Wait()
 	defer stop()
 	url := "http://" + listener.Addr().String() + "/v1/chat/completions"

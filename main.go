@@ -54,6 +54,7 @@ type streams struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends what does not end
 	err := run(ctx, os.Args[1:], os.Environ(), streams{os.Stdin, os.Stdout, os.Stderr})
 	if status, ok := errors.AsType[exitError](err); ok {
 		os.Exit(int(status)) //nolint:gocritic // stop only restores signal handling, which ends with the process
@@ -91,6 +92,7 @@ func parse(ctx context.Context, cli *commands, args, environ []string, std strea
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
 		kong.Bind(config.LoadSecrets(environ)),
+		kong.Bind(config.LoadDescriptors(environ)),
 		kong.Bind(invocation{args, environ}),
 		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 			if value, ok := source.Lookup(flag.Name); ok {

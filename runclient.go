@@ -175,7 +175,7 @@ func (c *runCommand) startProxy(std streams, secrets config.Secrets, environ env
 		e.prime(ctx, logger)
 	}
 	served := make(chan error, 1)
-	go func() { served <- serveUntilDone(ctx, server, listener) }()
+	go func() { served <- serveUntilDone(ctx, nil, server, listener) }()
 	return func() {
 		cancel()
 		if err := <-served; err != nil {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"github.com/pith-llm/pith/compressors"
@@ -29,7 +28,7 @@ type serveCommand struct {
 // drainTime is how long requests under way may take after a signal to stop.
 const drainTime = 30 * time.Second
 
-func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secrets, from invocation) error {
+func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secrets, given config.Descriptors, from invocation) error {
 	if c.Upstream == "" && len(c.Upstreams) == 0 {
 		return errors.New("no upstream: say with --upstream, PITH_UPSTREAM or the key upstream where requests go, such as http://127.0.0.1:8000, or 'embedded'")
 	}
@@ -40,7 +39,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secr
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := listenOn(given, config.ListenDescriptor, c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -72,29 +71,43 @@ func (c *serveCommand) Run(ctx context.Context, std streams, secrets config.Secr
 	if err != nil {
 		return err
 	}
-	primed := func() error { return nil }
+	primed := primedAlready
 	if c.Mode != proxy.ModeOff.String() {
 		primed = e.prime(ctx, logger)
 	}
+	listeners := map[string]net.Listener{config.ListenDescriptor: listener}
+	if c.Admin != "" {
+		if listeners[config.AdminDescriptor], err = listenOn(given, config.AdminDescriptor, c.Admin); err != nil {
+			return fmt.Errorf("admin: %w", err)
+		}
+	}
+	if err := announceReady(ctx, given, primed); err != nil {
+		return err
+	}
+	stopAdmin := func() {}
 	if c.Admin != "" {
 		ready := func() error {
 			if ctx.Err() != nil {
 				return errors.New("draining")
 			}
-			return primed()
+			return primed.err()
 		}
-		stop, err := serveAdmin(c.Admin, server.Admin(ready), logger)
-		if err != nil {
-			return err
-		}
-		defer stop()
+		stopAdmin = serveAdmin(listeners[config.AdminDescriptor], server.Admin(ready), logger)
+		defer stopAdmin()
 	}
 	defer reloadOnHangup(&serving{server, counts, asked, upstream, tracer, logger, secrets}, from)()
+	replaced, stopReplacing := replaceOnSignal(replaceable{listeners, from, std, logger, func() {
+		stopAdmin()
+		patience, cancel := context.WithTimeout(ctx, drainTime)
+		defer cancel()
+		server.HandOver(patience)
+	}})
+	defer stopReplacing()
 	logger.Info("listening", "address", listener.Addr().String(), "upstream", upstream, "upstreams", len(options.Upstreams), "mode", c.Mode,
 		"scorer", c.Scoring.Scorer, "tier", e.tier.String(), "tiers_here", tierList(kernels.Supported()),
 		"tiers_lacking", tierList(kernels.Unsupported()), "version", version())
 	defer context.AfterFunc(ctx, func() { logger.Info("draining: no new connections", "at_most", drainTime) })()
-	return serveUntilDone(ctx, server, listener)
+	return serveUntilDone(ctx, replaced, server, listener)
 }
 
 // keepProcessorFree gives Go's scheduler one processor more than forward passes take, and returns what undoes it. With all
@@ -110,12 +123,8 @@ func keepProcessorFree(settings *config.Scoring) (undo func()) {
 	return func() { runtime.GOMAXPROCS(processors) }
 }
 
-// serveAdmin answers on an address of its own until stop is called.
-func serveAdmin(address string, handler http.Handler, logger *slog.Logger) (stop func(), err error) {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("admin: %w", err)
-	}
+// serveAdmin answers on a listener of its own until stop is called.
+func serveAdmin(listener net.Listener, handler http.Handler, logger *slog.Logger) (stop func()) {
 	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
 	logger.Info("admin listening", "address", listener.Addr().String())
 	stopped := make(chan struct{})
@@ -126,15 +135,38 @@ func serveAdmin(address string, handler http.Handler, logger *slog.Logger) (stop
 	return func() {
 		_ = server.Close()
 		<-stopped
-	}, nil
+	}
 }
 
-// prime loads what scoring needs, so that no request spends its time on that, and returns what tells whether it has.
-func (e *engine) prime(ctx context.Context, logger *slog.Logger) (ready func() error) {
-	var state atomic.Pointer[error]
-	loading := errors.New("the models are being loaded")
-	state.Store(&loading)
+// priming is the loading of what scoring needs.
+type priming struct {
+	done   chan struct{}
+	failed error // once done is closed
+}
+
+// primedAlready is that of what needs nothing.
+var primedAlready = func() *priming {
+	p := &priming{done: make(chan struct{})}
+	close(p.done)
+	return p
+}()
+
+// err says why the models are not ready, nil once they are.
+func (p *priming) err() error {
+	select {
+	case <-p.done:
+		return p.failed
+	default:
+		return errors.New("the models are being loaded")
+	}
+}
+
+// prime loads what scoring needs, so that no request spends its time on that.
+func (e *engine) prime(ctx context.Context, logger *slog.Logger) *priming {
+	p := &priming{done: make(chan struct{})}
 	go func() {
+		defer close(p.done)
+		e.counter.Count("The vocabulary is loaded with the first word.")
 		scorer, err := e.scorer(e.scorerName())
 		if err == nil {
 			_, err = scorer.Score(ctx, "is it ready?", []compressors.Candidate{{Text: "It is ready."}, {Text: "It is not."}})
@@ -144,9 +176,9 @@ func (e *engine) prime(ctx context.Context, logger *slog.Logger) (ready func() e
 		} else if ctx.Err() == nil {
 			logger.Warn("models cannot be loaded: requests are forwarded as they are", "error", err)
 		}
-		state.Store(&err)
+		p.failed = err
 	}()
-	return func() error { return *state.Load() }
+	return p
 }
 
 // collectorPercent is by how much the heap may grow between two collections once the models are loaded. It is then mostly caches
@@ -323,16 +355,23 @@ type httpServer interface {
 	Shutdown(ctx context.Context) error
 }
 
-// serveUntilDone serves until ctx ends and then drains.
-func serveUntilDone(ctx context.Context, server httpServer, listener net.Listener) error {
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+// serveUntilDone serves until ctx ends and then drains. replaced, which may be nil, is closed once another process has taken over:
+// then nobody waits for the end, and the answers under way have their own time unless ctx ends.
+func serveUntilDone(ctx context.Context, replaced <-chan struct{}, server httpServer, listener net.Listener) error {
+	failed := make(chan error, 1)
+	go func() {
+		if err := server.Serve(listener); err != nil { // nil is that it was told to end
+			failed <- err
+		}
+	}()
 	select {
-	case err := <-served:
+	case err := <-failed:
 		return err
+	case <-replaced:
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	drain, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainTime, cancel) })()
 	return server.Shutdown(drain)
 }

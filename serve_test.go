@@ -48,6 +48,13 @@ func (l *lines) wait(pattern string) <-chan string {
 	return found
 }
 
+// clear forgets what was written.
+func (l *lines) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
+}
+
 func (l *lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

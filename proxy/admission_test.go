@@ -276,7 +276,7 @@ func TestMetricsTellWhatBecameOfRequests(t *testing.T) {
 		fmt.Sprintf("pith_tokens_in_total %d", 3*in), fmt.Sprintf("pith_tokens_out_total %d", out+2*in), fmt.Sprintf("pith_observed_saved_tokens_total %d", in-out),
 		`pith_replays_total 1`, `pith_skips_total{reason="no_span"} 1`, `pith_skips_total{reason="not_json"} 1`, `pith_in_flight_requests 0`,
 		`pith_overhead_seconds_count 5`, `pith_queue_wait_seconds_count 6`, `pith_queued_requests 0`, `pith_first_byte_seconds_count{dialect="chat"} 4`,
-		`pith_upstream_wait_seconds_count 5`, `pith_stage_duration_seconds_count{stage="upstream"} 5`, fmt.Sprintf("pith_received_bytes_total %d", size),
+		`pith_upstream_wait_seconds_count 5`, `pith_stage_duration_seconds_count{stage="upstream"} 5`, `pith_stage_duration_seconds_count{stage="queue"} 1`, fmt.Sprintf("pith_received_bytes_total %d", size),
 		fmt.Sprintf(`pith_text_tokens_saved_total{kind="table"} %d`, in-out), // of lines with one tab each,
 	} {
 		if !strings.Contains(got, line+"\n") {

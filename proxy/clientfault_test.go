@@ -101,6 +101,7 @@ func TestClientsThatLeave(t *testing.T) {
 			}
 			base := serve(t, s)
 			settled := calm(t, base)
+			before := metricsOf(t, s)[c.counter]
 			conn := dialProxy(t, base, c.begin)
 			if c.reached != "" {
 				<-reached
@@ -118,7 +119,7 @@ func TestClientsThatLeave(t *testing.T) {
 				<-stopped
 			}
 			if c.counter != "" {
-				reaches(t, s, c.counter, 1)
+				reaches(t, s, c.counter, before+1)
 			}
 			close(hangUp)
 			row(t, "the client leaves "+c.name, "-", cmp.Or(c.counter, "-"))
@@ -135,8 +136,8 @@ func TestSlowClients(t *testing.T) {
 		status      int // of the answer, 0 if there is none
 		counter     string
 	}{
-		{"inside the head", "POST " + chatPath + " HTTP/1.1\r\nHost: loc", 400, ""},
-		{"one byte of a header at a time", "", 400, ""},
+		{"inside the head", "POST " + chatPath + " HTTP/1.1\r\nHost: loc", 408, `pith_requests_total{dialect="none",outcome="refused"}`},
+		{"one byte of a header at a time", "", 408, `pith_requests_total{dialect="none",outcome="refused"}`},
 		{"inside the body", chatHead(100) + "{", 408, `pith_requests_total{dialect="chat",outcome="refused"}`},
 		{"inside a body that is streamed", "POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc", 408, `pith_requests_total{dialect="none",outcome="refused"}`},
 		{"taking the answer", chatHead(2) + "{}", 200, `pith_requests_total{dialect="chat",outcome="broken"}`},
@@ -156,6 +157,7 @@ func TestSlowClients(t *testing.T) {
 			}
 			base := serve(t, s)
 			settled := calm(t, base)
+			before := metricsOf(t, s)[c.counter]
 			conn := dialProxy(t, base, c.begin)
 			if c.begin == "" {
 				go func() {
@@ -166,9 +168,7 @@ func TestSlowClients(t *testing.T) {
 					}
 				}()
 			}
-			if c.counter != "" {
-				reaches(t, s, c.counter, 1) // before anything is read
-			}
+			reaches(t, s, c.counter, before+1) // before anything is read
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			switch {
 			case err != nil:
@@ -184,7 +184,7 @@ func TestSlowClients(t *testing.T) {
 				}
 			}
 			_ = conn.Close()
-			row(t, "the client stops "+c.name, c.status, cmp.Or(c.counter, "-"))
+			row(t, "the client stops "+c.name, c.status, c.counter)
 			settles(t, settled)
 		})
 	}
@@ -239,16 +239,19 @@ func TestAFloodOfHeadersIsRefused(t *testing.T) {
 	}
 	base := serve(t, s)
 	settled := calm(t, base)
+	const counter = `pith_requests_total{dialect="none",outcome="refused"}`
 	for name, flood := range map[string]string{
 		"many": strings.Repeat("X-Flood: f\r\n", 1<<16), "one large": "X-Flood: " + strings.Repeat("f", 1<<20) + "\r\n",
 	} {
+		before := metricsOf(t, s)[counter]
 		conn := dialProxy(t, base, "")
 		go func() { _, _ = io.WriteString(conn, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n"+flood+"\r\n") }()
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("%s: %v %v", name, resp, err)
 		}
-		row(t, "the client floods with headers, "+name, http.StatusRequestHeaderFieldsTooLarge, "-")
+		reaches(t, s, counter, before+1)
+		row(t, "the client floods with headers, "+name, http.StatusRequestHeaderFieldsTooLarge, counter)
 		_ = conn.Close()
 	}
 	settles(t, settled)

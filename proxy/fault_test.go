@@ -343,6 +343,42 @@ func TestAnUpstreamThatTakesNoBody(t *testing.T) {
 	settles(t, settled)
 }
 
+// TestAnUpstreamThatAnswersBeforeItHasReadAll refuses a large prompt by its head and reads no more of it: the client sees that at
+// once, as it does without the proxy.
+func TestAnUpstreamThatAnswersBeforeItHasReadAll(t *testing.T) {
+	up, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = up.Close() })
+	go func() {
+		for {
+			conn, err := up.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
+			status("413 Content Too Large", "X-Limit: 1\r\n")(conn.(*net.TCPConn), nil)
+		}
+	}()
+	s, err := NewServer(Options{Upstream: "http://" + up.Addr().String(), HeaderTimeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := serve(t, s)
+	settled := calm(t, base)
+	got := look(t, base, requestKind{method: http.MethodPost, path: chatPath, body: bytes.Repeat([]byte{' '}, 32<<20)})
+	if got.status != http.StatusRequestEntityTooLarge || got.header.Get("X-Limit") != "1" || !got.whole {
+		t.Errorf("seen: %+v", got)
+	}
+	const counter = `pith_requests_total{dialect="chat",outcome="answered"}`
+	reaches(t, s, counter, 1)
+	row(t, "the upstream answers before it has read all", got, counter)
+	settled.descriptors++ // the upstream's own end
+	settles(t, settled)
+}
+
 // checkError checks that an answer is an error of the proxy in the shape of the API.
 func checkError(t *testing.T, got sight, ask requestKind, status int, code string) {
 	t.Helper()

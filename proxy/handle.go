@@ -48,7 +48,12 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set("X-Pith-Request-Id", r.id)
 	// The answer's head is written once this returns; each part of a relayed body has its own time. fasthttp flushes each answer
 	// that has a deadline, which relay and inform count on.
-	defer func() { _ = ctx.SetWriteDeadline(time.Now().Add(s.options.ClientTimeout)) }()
+	defer func() {
+		_ = ctx.SetWriteDeadline(time.Now().Add(s.options.ClientTimeout))
+		if s.working.Err() != nil {
+			ctx.Response.SetConnectionClose()
+		}
+	}()
 	defer func() {
 		if recover() != nil { // what it says may quote the request
 			if r.open != nil {

@@ -60,7 +60,7 @@ type metrics struct {
 
 // stageLabels are the stages of compression that are told apart: of the proxy, of compressors, of the scorers.
 var stageLabels = [...]string{
-	"parse", "splice", "count", "upstream",
+	"parse", "queue", "splice", "count", "upstream",
 	"segment", "score", "refine", "select", "render",
 	"score/lexical", "score/encoder", "score/structure", "score/decoder", "score/bm25", "score/lm",
 }

@@ -195,7 +195,8 @@ type Server struct {
 	latest *atomic.Pointer[Server]
 	// loopback says that only this machine can connect.
 	loopback *atomic.Bool
-	// working ends when Shutdown begins, and with it each WebSocket that is not waiting for a response.
+	// working ends when Shutdown or HandOver begins, and with it the listening, each connection with its next answer, and each
+	// WebSocket that is not waiting for a response.
 	working context.Context //nolint:containedctx // tells goroutines, as base does
 	drain   context.CancelFunc
 	sockets *sync.WaitGroup
@@ -218,6 +219,7 @@ func NewServer(o Options) (*Server, error) {
 	s.sockets = &sync.WaitGroup{}
 	s.latest.Store(s)
 	s.http = newHTTPServer(func(ctx *fasthttp.RequestCtx) { s.latest.Load().handle(ctx) })
+	s.http.ErrorHandler = s.badRequest
 	s.http.ReadTimeout = s.options.ClientTimeout // each part of a body has its own
 	s.metrics = newMetrics(s)
 	return s, nil
@@ -256,21 +258,64 @@ type silent struct{}
 // Printf does nothing.
 func (silent) Printf(string, ...any) {}
 
-// badRequest answers what is not HTTP.
+// badRequest answers what is not HTTP, or not in time.
 func badRequest(ctx *fasthttp.RequestCtx, err error) {
-	status, code := fasthttp.StatusBadRequest, "bad_request"
-	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
-		status, code = fasthttp.StatusRequestHeaderFieldsTooLarge, "headers_too_large"
-	}
-	invalidRequest(status, code, "", "the request cannot be read as HTTP").write(&ctx.Response)
+	unreadable(err).write(&ctx.Response)
 	ctx.Response.SetConnectionClose()
 }
 
-// Serve answers the connections of l until Shutdown or an error of l.
+// badRequest answers it, counts it and logs it.
+func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
+	r := &request{server: s.latest.Load(), ctx: ctx, id: newID(), started: time.Now()}
+	r.life, r.finish = context.WithCancel(s.base)
+	ctx.Response.Header.Set("X-Pith-Request-Id", r.id)
+	ctx.Response.SetConnectionClose()
+	_ = ctx.SetWriteDeadline(time.Now().Add(s.options.ClientTimeout))
+	r.fail(unreadable(err))
+}
+
+// unreadable says why a request cannot be read.
+func unreadable(err error) apiError {
+	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+		return invalidRequest(fasthttp.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "", fmt.Sprintf("the request's head is larger than %d bytes", headerBuffer))
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return invalidRequest(fasthttp.StatusRequestTimeout, "head_timeout", "", "the request's head did not come in time")
+	}
+	return invalidRequest(fasthttp.StatusBadRequest, "bad_request", "", "the request cannot be read as HTTP")
+}
+
+// Serve answers the connections of l until Shutdown, HandOver or an error of l.
 func (s *Server) Serve(l net.Listener) error {
 	address, ok := l.Addr().(*net.TCPAddr)
 	s.loopback.Store(ok && address.IP.IsLoopback())
-	return s.http.Serve(watchedListener{l})
+	once := closedOnce{l, sync.OnceValue(l.Close)}
+	defer context.AfterFunc(s.working, func() { _ = once.Close() })()
+	return s.http.Serve(watchedListener{once})
+}
+
+// closedOnce is a listener that more than one may close.
+type closedOnce struct {
+	net.Listener
+	once func() error
+}
+
+// Close closes it, or returns what that returned.
+func (c closedOnce) Close() error { return c.once() }
+
+// HandOver stops accepting for the sake of another process that has the same listener. It returns once each connection has ended
+// with an answer that says so, or its client has closed it; or when ctx ends. Shutdown closes what is left.
+func (s *Server) HandOver(ctx context.Context) {
+	s.drain()
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for s.http.GetOpenConnectionsCount() >= 0 { // it is one too few once nothing is accepted
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Shutdown stops accepting, waits for requests under way until ctx ends, and then breaks them off.

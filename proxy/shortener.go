@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"time"
 
 	"github.com/pith-llm/pith/compressors"
 )
@@ -30,13 +31,17 @@ func (sh *shortener) through(g gate) *shortener {
 	return &own
 }
 
-// compress runs the compressor in one of the bounded slots.
+// compress runs the compressor in one of the bounded slots. The result's first stage is the wait for it.
 func (sh *shortener) compress(ctx context.Context, in compressors.Input) (compressors.Result, error) {
+	queueing := time.Now()
 	select {
 	case sh.slots <- struct{}{}:
 		defer func() { <-sh.slots }()
 	case <-ctx.Done():
 		return compressors.Result{}, ctx.Err()
 	}
-	return sh.compressor.Compress(ctx, in)
+	waited := compressors.Stage{Name: "queue", Duration: time.Since(queueing)}
+	result, err := sh.compressor.Compress(ctx, in)
+	result.Stages = append([]compressors.Stage{waited}, result.Stages...)
+	return result, err
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -140,16 +141,21 @@ type requestBody struct {
 	bytes []byte
 	// decoded says that bytes no longer have the encodings that the client's head names.
 	decoded bool
-	// stream is read to its end; length is its size, -1 if unknown. interrupt makes a Read in progress return.
+	// stream is read to its end; length is its size, -1 if unknown. interrupt, if set, makes a Read in progress return.
 	stream    io.Reader
 	length    int
 	interrupt func()
-	// finished is called once the stream has been read to its end.
+	// finished, if set, is called once the stream has been read to its end.
 	finished func()
 	// trailers returns the lines that come behind a stream of unknown length, once it has been read to its end.
 	trailers func() ([]byte, error)
 	// websocket says that the head asks for a WebSocket instead.
 	websocket bool
+}
+
+// streamed is a body whose bytes are sent while the answer is awaited.
+func (b requestBody) streamed() requestBody {
+	return requestBody{stream: bytes.NewReader(b.bytes), length: len(b.bytes)}
 }
 
 // failure is why an exchange with the upstream failed.
@@ -173,7 +179,7 @@ type exchange struct {
 	body     io.Reader  // of the answer, nil if it has none
 	left     int        // of a body of stated length
 	trailers []field    // that came behind a body in chunks, once it was read to its end
-	upload   *upload    // nil for a body in memory
+	upload   *upload    // nil for a body that was sent at once
 	ended    bool       // the answer was read to its end
 	taken    bool       // the connection serves another protocol by now
 }
@@ -329,8 +335,12 @@ func (u *upstream) acquire(ctx context.Context) (lease, error) {
 	}
 }
 
-// send writes the request, a stream in the background: servers may answer before they have read it all.
+// send writes the request, a stream or much of a body in the background: servers may answer before they have read it all, and then
+// read no more.
 func (x *exchange) send(head *fasthttp.RequestHeader, body requestBody) error {
+	if len(body.bytes) > copyBuffer {
+		body = body.streamed()
+	}
 	if body.stream == nil {
 		if body.bytes != nil {
 			stateLength(head, len(body.bytes))
@@ -462,7 +472,9 @@ func (up *upload) run(w *bufio.Writer) {
 				}
 			}
 			up.sent = true
-			up.body.finished()
+			if up.body.finished != nil {
+				up.body.finished()
+			}
 			return
 		case err != nil:
 			up.broke(err)
@@ -496,7 +508,9 @@ func (up *upload) stop() bool {
 	case <-up.done:
 	default:
 		_ = up.x.conn.Close()
-		up.body.interrupt()
+		if up.body.interrupt != nil {
+			up.body.interrupt()
+		}
 		<-up.done
 	}
 	return up.sent

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -98,5 +99,46 @@ func TestShutdownBreaksOffWhatDoesNotEnd(t *testing.T) {
 	<-stopped
 	if err := <-served; err != nil {
 		t.Errorf("serve: %v", err)
+	}
+}
+
+// TestHandOverTellsEachConnection has a server give its listener up: a connection that is kept ends with its next answer, which
+// says so, and new ones are not taken.
+func TestHandOverTellsEachConnection(t *testing.T) {
+	up := newRecorder(t)
+	s, err := NewServer(Options{Upstream: up.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := serve(t, s)
+	conn := dialProxy(t, base, chatHead(2)+"{}")
+	answers := bufio.NewReader(conn)
+	read := func() *http.Response {
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		return resp
+	}
+	if read().Close {
+		t.Error("the connection was not kept")
+	}
+	handed := make(chan struct{})
+	go func() {
+		s.HandOver(t.Context())
+		close(handed)
+	}()
+	<-s.working.Done()
+	if _, err := io.WriteString(conn, chatHead(2)+"{}"); err != nil {
+		t.Fatal(err)
+	}
+	if resp := read(); !resp.Close || resp.StatusCode != http.StatusOK {
+		t.Errorf("answered %d, closes: %v", resp.StatusCode, resp.Close)
+	}
+	<-handed
+	if late, err := net.Dial("tcp", strings.TrimPrefix(base, "http://")); err == nil {
+		_ = late.Close()
+		t.Error("a new connection was taken")
 	}
 }

@@ -282,6 +282,7 @@ func (c *counting) options(edge config.Edge, upstream string, logger *slog.Logge
 		Compressor:     compressor,
 		CountTokens:    count,
 		TokenMargin:    margin,
+		Caches:         c.scorer.CacheStats,
 		Cache:          cache,
 		Mode:           mode,
 		Documents:      documents,

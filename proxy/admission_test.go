@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pith-llm/pith/cache"
 )
 
 func TestAmbiguousHeadsAreRefused(t *testing.T) {
@@ -238,7 +240,19 @@ func TestTerminalEventsAreSeenAcrossReads(t *testing.T) {
 func TestMetricsTellWhatBecameOfRequests(t *testing.T) {
 	up := newRecorder(t)
 	up.status = func(n int) int { return []int{200, 200, 400, 200}[min(n, 3)] }
-	s, err := NewServer(Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens, Deadline: time.Minute})
+	vectors, err := cache.New(cache.Options[string]{MaxBytes: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vectors.Close()
+	key := cache.NewKey("document").Text("text", "hunter2").Sum()
+	vectors.Put(key, "a vector", 600)
+	caches := func() map[string]cache.Stats { return map[string]cache.Stats{"vectors": vectors.Stats()} }
+	caches() // waits for the store
+	if found, ok := vectors.Get(key); ok {
+		found.Release()
+	}
+	s, err := NewServer(Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens, Deadline: time.Minute, Caches: caches})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,6 +290,7 @@ func TestMetricsTellWhatBecameOfRequests(t *testing.T) {
 		fmt.Sprintf("pith_tokens_in_total %d", 3*in), fmt.Sprintf("pith_tokens_out_total %d", out+2*in), fmt.Sprintf("pith_observed_saved_tokens_total %d", in-out),
 		`pith_replays_total 1`, `pith_skips_total{reason="no_span"} 1`, `pith_skips_total{reason="not_json"} 1`, `pith_in_flight_requests 0`,
 		`pith_overhead_seconds_count 5`, `pith_queue_wait_seconds_count 6`, `pith_queued_requests 0`, `pith_first_byte_seconds_count{dialect="chat"} 4`,
+		`pith_cache_hits_total{cache="vectors"} 1`, `pith_cache_misses_total{cache="vectors"} 1`, `pith_cache_evictions_total{cache="vectors"} 0`, `pith_cache_bytes{cache="vectors"} 600`,
 		`pith_upstream_wait_seconds_count 5`, `pith_stage_duration_seconds_count{stage="upstream"} 5`, `pith_stage_duration_seconds_count{stage="queue"} 1`, fmt.Sprintf("pith_received_bytes_total %d", size),
 		fmt.Sprintf(`pith_text_tokens_saved_total{kind="table"} %d`, in-out), // of lines with one tab each,
 	} {

@@ -113,7 +113,7 @@ func newMetrics(s *Server) *metrics {
 		m.received, m.sent, m.queued, m.queue, m.duration, m.firstByte, m.overhead, m.wait, m.stages,
 		gauge("pith_in_flight_requests", "Requests under way.", func() int { return len(s.latest.Load().places) }),
 		gauge("pith_in_flight_compressions", "Turns that are compressed at this moment.", func() int { return len(s.latest.Load().slots) }),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		cacheCollector{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/pith-llm/pith/cache"
 	"github.com/pith-llm/pith/compressors"
 )
 
@@ -45,6 +46,8 @@ type Options struct {
 	Compressor Compressor
 	// CountTokens counts tokens as the upstream's model does, for reports; nil counts only what the compressor counts.
 	CountTokens func(string) int
+	// Caches returns the statistics of the scorer's caches by name, for the metrics; nil has none.
+	Caches func() map[string]cache.Stats
 	// Mode is what happens unless a request says otherwise.
 	Mode Mode
 	// Budget is the budget of a turn unless a request says otherwise; the zero value is the compressor's default rate.

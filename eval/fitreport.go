@@ -31,7 +31,7 @@ func WriteFitReport(w io.Writer, fit Fit, cases []FeatureCase) error {
 	}
 	var tasks []string
 	for _, c := range cases {
-		if !slices.Contains(tasks, c.Task) {
+		if c.needsAny() && !slices.Contains(tasks, c.Task) {
 			tasks = append(tasks, c.Task)
 		}
 	}
@@ -45,7 +45,7 @@ func WriteFitReport(w io.Writer, fit Fit, cases []FeatureCase) error {
 		n := 0
 		sums := make([][3]float64, len(scores))
 		for _, c := range cases {
-			if c.Task != task || !slices.ContainsFunc(c.Segments, func(s FeatureSegment) bool { return s.Needed }) {
+			if c.Task != task || !c.needsAny() {
 				continue
 			}
 			n++
@@ -80,6 +80,11 @@ func WriteFitReport(w io.Writer, fit Fit, cases []FeatureCase) error {
 	}
 	fmt.Fprintf(table, "log loss of the combination\t%.4f over %d segments\n", loss/float64(max(count, 1)), count)
 	return table.Flush()
+}
+
+// needsAny reports whether a segment of the case is needed.
+func (c FeatureCase) needsAny() bool {
+	return slices.ContainsFunc(c.Segments, func(s FeatureSegment) bool { return s.Needed })
 }
 
 // breakTokens is compressors.BreakTokens of the family with that name.

@@ -36,7 +36,8 @@ const (
 	// and Merhav 1993 in place of a compressor: see crossParsing).
 	FeatureCompression
 
-	// Vectors of the encoder, one set a segment whatever the query.
+	// Vectors of the encoder, one set a segment whatever the query. Of code it reads the likeliest segments alone; the others
+	// get the middle of what it read.
 	FeatureCosine       // of the mean vectors (Reimers and Gurevych 2019)
 	FeatureCosineRank   // rank
 	FeatureCosineGap    // less the best

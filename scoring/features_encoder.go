@@ -12,14 +12,16 @@ import (
 // encoded sets the features of the encoder's vectors but for FeatureEcho. A segment that is not read gets the middle
 // of those that are.
 func (c *call) encoded(ctx context.Context, rows []row) error {
+	readable := c.readable(rows)
 	encoder, err := c.scorer.encoder()
 	if err != nil {
 		return err
 	}
-	r := c.planned(encoder, rows)
+	r := c.planned(encoder, rows, readable)
 	if err := c.read(ctx, encoder, r); err != nil {
 		return err
 	}
+	c.out.Cut, c.out.Unread = r.cut, len(readable)-len(r.which)
 	headline, headlineTokens, err := c.headline(ctx, encoder)
 	if err != nil {
 		return err
@@ -94,12 +96,10 @@ func (c *call) read(ctx context.Context, encoder *Encoder, r reading) error {
 	if err != nil {
 		return err
 	}
-	c.vectors = make([]encoding, len(c.segments))
 	for k, i := range r.which {
 		c.vectors[i] = encodings[k]
 	}
 	c.asked = encodings[len(r.which)]
-	c.out.Cut, c.out.Unread = r.cut, len(c.segments)-len(r.which)
 	return nil
 }
 

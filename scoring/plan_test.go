@@ -68,6 +68,33 @@ func TestPlanBoundsWhatIsRead(t *testing.T) {
 	}
 }
 
+// However much code there is, the encoder reads about as much of it, and what has the query's words comes first.
+func TestEncoderReadsTheLikeliestCode(t *testing.T) {
+	code := func(n int) []scoring.Segment {
+		segments := make([]scoring.Segment, n)
+		for i := range segments {
+			name := fmt.Sprint("step", i)
+			if i == n-1 {
+				name = "dredgeHarbour"
+			}
+			text := fmt.Sprintf("func %s(in []int) (sum int) {\n\tfor _, v := range in {\n\t\tsum += v * %d\n\t}\n\treturn sum\n}\n", name, i)
+			segments[i] = scoring.Segment{TextName: "steps.go", Name: name, Family: scoring.Code, Form: scoring.FormFunction, Tokens: 40, Text: text}
+		}
+		return segments
+	}
+	read := func(n int) int {
+		scores := score(t, newScorer(t, "default", scoring.Options{}), "When was the harbour dredged?", code(n))
+		if best := slices.Index(scores.Values, slices.Max(scores.Values)); best != n-1 || scores.Unread > 0 {
+			t.Errorf("%d segments: %d is the best, %d are unread for a plan", n, best, scores.Unread)
+		}
+		return scores.ModelTokens
+	}
+	few, many, more := read(20), read(200), read(400)
+	if few == 0 || many < 4*few || more > many+40 {
+		t.Errorf("20, 200 and 400 functions cost %d, %d and %d tokens", few, many, more)
+	}
+}
+
 // Where the decoder can read only a few of many segments it reads none.
 func TestDecoderReadsNoSmallPart(t *testing.T) {
 	for n, reads := range map[int]bool{1: true, 8: false} {

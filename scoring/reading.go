@@ -62,32 +62,61 @@ var beginnings = [...]int{192, 128, 96, 64, 48, shortestBeginning}
 
 const shortestBeginning = 32
 
-// planned is what the plan allows: everything; or else, in the order of the query's words that they have, the best segments
-// whole and the beginnings of the others, as long as they fit; or else the shortest beginnings of as many as fit. Code is not
-// read whole: a definition says at its beginning what it is.
-func (c *call) planned(encoder *Encoder, rows []row) reading {
+// codeBytes is how much code the encoder reads for one call, 3,000 tokens or so. It tells the best segments from each other, and
+// hardly finds one that words, names and structure pass over: reading all of it took 98 % of the time.
+const codeBytes = 12_000
+
+// readable are the segments that the encoder reads: all but code, and of code those with most of the query's words, as far as
+// codeBytes go; what no longer fits is passed over.
+func (c *call) readable(rows []row) []int {
+	var which, code []int
+	for i := range c.segments {
+		if c.segments[i].Family == Code {
+			code = append(code, i)
+		} else {
+			which = append(which, i)
+		}
+	}
+	room := codeBytes
+	for _, at := range descending(wordSums(rows, code)) {
+		if n := len(c.segments[code[at]].Text); n <= room {
+			room -= n
+			which = append(which, code[at])
+		}
+	}
+	slices.Sort(which)
+	return which
+}
+
+// planned is what the plan allows of the segments that are readable: everything; or else, in the order of the
+// query's words that they have, the best segments whole and the beginnings of the others, as long as they fit; or else the
+// shortest beginnings of as many as fit.
+func (c *call) planned(encoder *Encoder, rows []row, readable []int) reading {
 	if c.scorer.options.Plan.Time == 0 {
-		return c.allOf(allOf(c.segments))
+		return c.allOf(readable)
 	}
 	room := c.purse.encoder() - len(encoder.Tokens(c.query.short))
 	if c.query.headline != c.query.short {
 		room -= len(encoder.Tokens(c.query.headline))
 	}
 	room = max(0, room)
-	if r, ok := c.everything(encoder, room); ok {
+	if r, ok := c.everything(encoder, room, readable); ok {
 		return r
 	}
-	order := descending(wordSums(rows))
-	order = order[:min(len(order), room/shortestBeginning)] // the others are not looked at, however many they are
+	sums := wordSums(rows, readable)
+	order := make([]int, min(len(readable), room/shortestBeginning)) // the others are not looked at, however many they are
+	for k, at := range descending(sums)[:len(order)] {
+		order[k] = readable[at]
+	}
 	passages := make([]passage, len(order))
 	for k, i := range order {
 		passages[k] = c.passage(i)
 	}
 	tokenize(encoder, passages)
-	whole := room / 2 * c.others(order) / max(1, len(order))
+	whole := room / 2
 	var best, rest []int // places in order
-	for k, i := range order {
-		if n := len(passages[k].ids); c.segments[i].Family != Code && n <= whole {
+	for k := range order {
+		if n := len(passages[k].ids); n <= whole {
 			whole -= n
 			room -= n
 			best = append(best, k)
@@ -114,32 +143,21 @@ func (c *call) planned(encoder *Encoder, rows []row) reading {
 // bytesOfToken is more than a token of the encoder holds on average, of any text that is not white space for the most part.
 const bytesOfToken = 12
 
-// everything reads all segments; false if they do not fit.
-func (c *call) everything(encoder *Encoder, room int) (reading, bool) {
+// everything reads all that is readable; false if it does not fit.
+func (c *call) everything(encoder *Encoder, room int, readable []int) (reading, bool) {
 	least := 0
-	for i := range c.segments {
+	for _, i := range readable {
 		least += min(len(c.segments[i].Text)/bytesOfToken, encoder.limit)
 	}
 	if least > room { // without a closer look, since there may be any number of them
 		return reading{}, false
 	}
-	r := c.allOf(allOf(c.segments))
+	r := c.allOf(readable)
 	tokenize(encoder, r.passages)
 	for _, p := range r.passages {
 		room -= len(p.ids)
 	}
 	return r, room >= 0
-}
-
-// others counts those of segments that are no code.
-func (c *call) others(which []int) int {
-	n := 0
-	for _, i := range which {
-		if c.segments[i].Family != Code {
-			n++
-		}
-	}
-	return n
 }
 
 // beginningWithin returns the longest of beginnings that fits into room if each of the passages which is cut to it; the
@@ -157,15 +175,15 @@ func beginningWithin(passages []passage, which []int, room int) int {
 	return shortestBeginning
 }
 
-// wordSums tells which segments the encoder reads where it cannot read all: those with most of the query's words, exact
-// mentions and names.
-func wordSums(rows []row) []float64 {
-	sums := make([]float64, len(rows))
-	for i := range rows {
+// wordSums tells which of the segments the encoder reads where it cannot read all: those with most of the query's words,
+// exact mentions and names.
+func wordSums(rows []row, which []int) []float64 {
+	sums := make([]float64, len(which))
+	for k, i := range which {
 		r := &rows[i]
 		words := r[FeatureBM25] + r[FeatureGrams] + r[FeatureBestLine] + r[FeatureHeadlineBM25] + r[FeatureMentions]
 		names := r[FeatureTextPeak] + r[FeatureNameMentioned] + r[FeatureTextMentioned] + r[FeatureQueryInName]
-		sums[i] = rounded(float64(words) + float64(names)/2)
+		sums[k] = rounded(float64(words) + float64(names)/2)
 	}
 	return sums
 }

@@ -325,7 +325,7 @@ type call struct {
 	textOf   []int       // number of each segment's text, from 0
 	texts    int
 	purse    purse      // what is left of the plan
-	vectors  []encoding // of the segments, once they are there; zero of those that are not read
+	vectors  []encoding // of the segments; zero of those that are not read
 	asked    encoding   // of the query
 	out      Scores
 }
@@ -333,7 +333,7 @@ type call struct {
 func (s *Scorer) newCall(query string, segments []Segment) *call {
 	c := &call{
 		scorer: s, query: newQuery(query), segments: segments,
-		keys: make([]cache.Key, len(segments)), textOf: make([]int, len(segments)),
+		keys: make([]cache.Key, len(segments)), textOf: make([]int, len(segments)), vectors: make([]encoding, len(segments)),
 	}
 	bytes := 0
 	for i, segment := range segments {

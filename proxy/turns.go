@@ -152,6 +152,7 @@ func (d *dialogue) say(m message) {
 	if !d.answering {
 		d.said, d.answering = message{}, true
 	}
+	d.partial = d.partial || m.reference
 	d.listen(m)
 	d.said.texts = append(d.said.texts, m.texts...)
 	d.said.calls = append(d.said.calls, m.calls...)

@@ -58,6 +58,12 @@ func TestQueriesAndSpans(t *testing.T) {
 			[]string{"Where is the treasure?| : Paragraph 0"},
 		},
 		{
+			"Responses: the result of a stored call, which may have read a file", dialectResponses,
+			`{"input":[{"role":"user","content":"Run the tests."},{"type":"item_reference","id":"fc_1"},{"type":"function_call_output","call_id":"a","output":` + quoted + `},{"id":"fc_2"},` +
+				`{"type":"function_call","name":"run","arguments":"","call_id":"b"},{"type":"function_call_output","call_id":"b","output":` + quoted + `}]}`,
+			[]string{"Run the tests.", "Run the tests.", "Run the tests.\nrun| run: Paragraph 0"},
+		},
+		{
 			"opencode: a file read and a search", dialectChat,
 			`{"messages":[{"role":"system","content":` + quoted + `},{"role":"user","content":"Rename the function."},` +
 				`{"role":"assistant","content":"","tool_calls":[{"id":"1","type":"function","function":{"name":"read","arguments":"{\"filePath\":\"/a.go\"}"}},{"id":"2","type":"function","function":{"name":"grep","arguments":"{\"pattern\":\"f\"}"}}]},` +

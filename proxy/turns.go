@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -93,10 +94,7 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) (
 					continue
 				}
 				for _, text := range m.texts {
-					name := argument(called.arguments, pathArguments...)
-					if name == "" {
-						name = called.name
-					}
+					name := cmp.Or(text.title, argument(called.arguments, pathArguments...), called.name)
 					t.add(text, region{end: len(text.text), name: name})
 				}
 			case roleOther, roleAssistant, rolePrompt:

@@ -64,6 +64,16 @@ func TestQueriesAndSpans(t *testing.T) {
 			[]string{"Run the tests.", "Run the tests.", "Run the tests.\nrun| run: Paragraph 0"},
 		},
 		{
+			"Anthropic: search results and documents in a tool's result, and a document in parts", dialectMessages,
+			`{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"content","content":[{"type":"text","text":` + quoted + `},{"type":"image","source":{"type":"url","url":"u"}}]}},{"type":"text","text":"What is said of tides?"}]},` +
+				`{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"search","input":{}}]},` +
+				`{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"search_result","source":"u","title":"a","content":[{"type":"text","text":` + quoted + `}]},` +
+				`{"type":"search_result","source":"u","title":"b","content":[{"type":"text","text":` + quoted + `}],"citations":{"enabled":true}},` +
+				`{"type":"document","source":{"type":"text","media_type":"text/plain","data":` + quoted + `}},{"type":"document","source":{"type":"base64","data":` + quoted + `}},` +
+				`{"type":"text","text":` + quoted + `},{"type":"tool_reference","tool_name":"x"}]}]}]}`,
+			[]string{"What is said of tides?| : Paragraph 0", "What is said of tides?\nsearch {}| a: Paragraph 0| search: Paragraph 0| search: Paragraph 0"},
+		},
+		{
 			"opencode: a file read and a search", dialectChat,
 			`{"messages":[{"role":"system","content":` + quoted + `},{"role":"user","content":"Rename the function."},` +
 				`{"role":"assistant","content":"","tool_calls":[{"id":"1","type":"function","function":{"name":"read","arguments":"{\"filePath\":\"/a.go\"}"}},{"id":"2","type":"function","function":{"name":"grep","arguments":"{\"pattern\":\"f\"}"}}]},` +

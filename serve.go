@@ -321,6 +321,9 @@ func (c *counting) upstream(settings config.Upstream, secrets config.Secrets) (p
 	if u.Cache, err = proxy.ParseCacheClass(settings.PromptCache); err != nil {
 		return u, err
 	}
+	if u.Documents, err = proxy.ParseDocumentRules(settings.Documents); err != nil {
+		return u, fmt.Errorf("documents: %w", err)
+	}
 	if settings.KeyEnv != "" {
 		if u.Key, err = secrets.Key(settings.KeyEnv); err != nil {
 			return u, err

@@ -134,7 +134,7 @@ func TestEverySettingOfAnUpstreamReachesTheProxy(t *testing.T) {
 	counts := newCounting(e)
 	secrets := config.LoadSecrets([]string{"KEY=sk-1"})
 	settings := config.Upstream{
-		Name: "a", URL: "http://a", Path: "/a", Dialects: []string{"chat"}, Models: []string{"m"}, KeyEnv: "KEY", Tokenizer: "approximate", EgressProxy: "off", PromptCache: "paid",
+		Name: "a", URL: "http://a", Path: "/a", Dialects: []string{"chat"}, Models: []string{"m"}, KeyEnv: "KEY", Tokenizer: "approximate", EgressProxy: "off", PromptCache: "paid", Documents: "FACTS>>...<<FACTS",
 		ConnectTimeout: time.Second, HeaderTimeout: 2 * time.Second, IdleTimeout: 3 * time.Second, TotalTimeout: 4 * time.Second,
 	}
 	upstream := func(settings config.Upstream) string {
@@ -154,7 +154,7 @@ func TestEverySettingOfAnUpstreamReachesTheProxy(t *testing.T) {
 			t.Errorf("%s has no effect", field.Name)
 		}
 	}
-	for _, settings := range []config.Upstream{{Dialects: []string{"x"}}, {KeyEnv: "NONE"}, {EgressProxy: "x"}, {Tokenizer: "x"}, {PromptCache: "x"}} {
+	for _, settings := range []config.Upstream{{Dialects: []string{"x"}}, {KeyEnv: "NONE"}, {EgressProxy: "x"}, {Tokenizer: "x"}, {PromptCache: "x"}, {Documents: "x"}} {
 		if _, err := counts.upstream(settings, secrets); err == nil {
 			t.Errorf("%+v: no error", settings)
 		}

@@ -23,6 +23,7 @@ type Upstream struct {
 	KeyEnv         string        `yaml:"key_env"`         // variable that holds its API key, for requests that bring none
 	Tokenizer      string        `yaml:"tokenizer"`       // as compression.tokenizer, which it replaces
 	PromptCache    string        `yaml:"prompt_cache"`    // as prompt_cache; auto, by its own host, if empty
+	Documents      string        `yaml:"documents"`       // rules for the prompts that go to it, beside those of the setting of this name
 	EgressProxy    string        `yaml:"egress_proxy"`    // as egress_proxy, which it replaces
 	ConnectTimeout time.Duration `yaml:"connect_timeout"` // as the settings of these names; total_timeout can only be shorter
 	HeaderTimeout  time.Duration `yaml:"header_timeout"`

@@ -18,6 +18,8 @@ upstreams:
     key_env: ANTHROPIC_API_KEY
     tokenizer: approximate
     prompt_cache: paid
+    documents: |
+      FACTS>>...<<FACTS
     header_timeout: 2m
     idle_timeout: 1s
     connect_timeout: 100ms
@@ -33,7 +35,7 @@ upstreams:
 	want := []Upstream{
 		{
 			Name: "api.anthropic.com", URL: "https://api.anthropic.com", Dialects: []string{"messages"}, Models: []string{"claude-*"}, KeyEnv: "ANTHROPIC_API_KEY",
-			Tokenizer: "approximate", PromptCache: "paid", HeaderTimeout: 2 * time.Minute, IdleTimeout: time.Second, ConnectTimeout: 100 * time.Millisecond, TotalTimeout: time.Hour,
+			Tokenizer: "approximate", PromptCache: "paid", Documents: "FACTS>>...<<FACTS\n", HeaderTimeout: 2 * time.Minute, IdleTimeout: time.Second, ConnectTimeout: 100 * time.Millisecond, TotalTimeout: time.Hour,
 		},
 		{Name: "google", URL: "https://generativelanguage.googleapis.com/v1beta/openai", Path: "/google", EgressProxy: "socks5://127.0.0.1:1080"},
 	}

@@ -179,6 +179,25 @@ func TestToolResultIsScoredAgainstTaskWordsAndCall(t *testing.T) {
 	}
 }
 
+// TestCountsWhatWouldBeForwarded asks an API to count a prompt: it must see what it would be sent, in the same process or another.
+func TestCountsWhatWouldBeForwarded(t *testing.T) {
+	up := newRecorder(t)
+	user := `[{"role":"user","content":` + encode(t, asking(essay(60, "mill"))) + `}]`
+	for _, c := range []struct{ path, count, body string }{
+		{"/v1/messages", "/v1/messages/count_tokens?beta=true", `{"model":"m","messages":` + user + `}`},
+		{"/v1/responses", "/v1/responses/input_tokens", `{"model":"m","input":` + user + `}`},
+	} {
+		var sent []string
+		for _, path := range []string{c.count, c.path} {
+			postTo(t, startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t)})+path, []byte(c.body))
+			sent = append(sent, string(up.last()))
+		}
+		if sent[0] != sent[1] || len(sent[0]) > len(c.body)*2/3 {
+			t.Errorf("%s: %d bytes of %d were counted, %d sent", c.path, len(sent[0]), len(c.body), len(sent[1]))
+		}
+	}
+}
+
 func TestHeadersSteer(t *testing.T) {
 	up := newRecorder(t)
 	base := startProxy(t, Options{Upstream: up.URL, Compressor: realCompressor(t), CountTokens: countTokens})

@@ -159,6 +159,8 @@ type message struct {
 	callID string
 	texts  []textAt
 	calls  []call
+	// reference says that it only names what the API has stored, which may be a call.
+	reference bool
 }
 
 // textAt is one text of a message: its content, or one text part of it.

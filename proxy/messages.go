@@ -36,7 +36,7 @@ func (s *scanner) anthropicMessage() ([]message, error) {
 				blocks = append(blocks, block{kind: "text", texts: []textAt{text}})
 			case '[':
 				err = s.array(func() error {
-					b, err := s.block()
+					b, err := s.block(depth + 2)
 					blocks = append(blocks, b)
 					return err
 				})
@@ -62,12 +62,7 @@ func (s *scanner) anthropicMessage() ([]message, error) {
 		case "text":
 			last.texts = append(last.texts, b.texts...)
 		case "document", "search_result":
-			if !b.cited { // citations count characters of the document
-				for _, text := range b.texts {
-					text.document, text.title = true, b.title
-					last.texts = append(last.texts, text)
-				}
-			}
+			last.texts = append(last.texts, b.documents()...)
 		case "tool_use":
 			last.calls = append(last.calls, b.call)
 		}
@@ -84,8 +79,19 @@ type block struct {
 	cited bool
 }
 
-func (s *scanner) block() (block, error) {
-	const depth = 5
+// documents are the texts of a document or a search result, none if they are to be cited: citations count its characters.
+func (b block) documents() []textAt {
+	if b.cited {
+		return nil
+	}
+	for i := range b.texts {
+		b.texts[i].document, b.texts[i].title = true, b.title
+	}
+	return b.texts
+}
+
+// block reads a block of a message, or one inside a tool's result, the members of which are depth levels deep.
+func (s *scanner) block(depth int) (block, error) {
 	var b block
 	if s.peek() != '{' {
 		return b, s.skip(depth - 1)
@@ -100,9 +106,9 @@ func (s *scanner) block() (block, error) {
 			text = make([]textAt, 1)
 			text[0], err = s.textHere()
 		case key == "content" && (next == '"' || next == '['):
-			content, err = s.contentAt(depth)
+			content, err = s.blockContent(depth)
 		case key == "source" && next == '{':
-			source, err = s.plainSource()
+			source, err = s.plainSource(depth + 1)
 		case key == "id", key == "tool_use_id":
 			b.call.id, err = s.text(depth)
 		case key == "name":
@@ -146,11 +152,31 @@ func isOff(object []byte) bool {
 	return err == nil && off
 }
 
-// plainSource reads the source of a document and returns its data if that is plain text.
-func (s *scanner) plainSource() ([]textAt, error) {
-	const depth = 6
+// blockContent reads the content of a block: a text, or a list whose parts in plain text count. In a tool's result those of
+// documents and search results do too.
+func (s *scanner) blockContent(depth int) ([]textAt, error) {
+	const inMessage = 5
+	if depth > inMessage || s.peek() != '[' {
+		return s.contentAt(depth)
+	}
+	var texts []textAt
+	err := s.array(func() error {
+		b, err := s.block(depth + 2)
+		switch b.kind {
+		case "text":
+			texts = append(texts, b.texts...)
+		case "document", "search_result":
+			texts = append(texts, b.documents()...)
+		}
+		return err
+	})
+	return texts, err
+}
+
+// plainSource reads the source of a document and returns its texts if they are plain: its data, or its content in parts.
+func (s *scanner) plainSource(depth int) ([]textAt, error) {
 	kind := ""
-	var data []textAt
+	var data, content []textAt
 	err := s.object(func(key string) error {
 		var err error
 		switch {
@@ -159,13 +185,18 @@ func (s *scanner) plainSource() ([]textAt, error) {
 		case key == "data" && s.peek() == '"':
 			data = make([]textAt, 1)
 			data[0], err = s.textHere()
+		case key == "content":
+			content, err = s.contentAt(depth)
 		default:
 			err = s.skip(depth)
 		}
 		return err
 	})
-	if kind != "text" {
-		data = nil
+	switch kind {
+	case "text":
+		return data, err
+	case "content":
+		return content, err
 	}
-	return data, err
+	return nil, err
 }

@@ -31,18 +31,26 @@ const (
 )
 
 // material finds the pasted material of a user's text and returns what is left, the user's own words. Marked material
-// comes first: what rules name, fenced code, XML-like tags, documents under a "Document [1](Title: ...)" line. Then the
-// shapes of prompt templates. A long text without any is material between its short first and last paragraphs. The result
-// depends on the text and the rules alone.
+// comes first. A long text without any is material between its short first and last paragraphs. The result depends on the
+// text and the rules alone.
 func material(text string, rules []DocumentRule) ([]region, string) {
+	if regions, question, ok := markedMaterial(text, rules); ok {
+		return regions, question
+	}
+	return around(text)
+}
+
+// markedMaterial finds what rules name, fenced code, XML-like tags, documents under a "Document [1](Title: ...)" line, and the
+// shapes of prompt templates. ok is false if the text is long and has none of them.
+func markedMaterial(text string, rules []DocumentRule) (regions []region, question string, ok bool) {
 	if len(text) < minRegion {
-		return nil, strings.TrimSpace(text)
+		return nil, strings.TrimSpace(text), true
 	}
 	if regions := ruled(text, rules); len(regions) > 0 {
-		return regions, asked(without(text, regions))
+		return regions, asked(without(text, regions)), true
 	}
 	if files, question, ok := underPaths(text); ok {
-		return files, question
+		return files, question, true
 	}
 	f := finder{text: text, vain: new(int)}
 	f.scan(0, len(text), 0)
@@ -69,23 +77,21 @@ func material(text string, rules []DocumentRule) ([]region, string) {
 		if aside <= maxAside {
 			question.WriteString("\n" + strings.TrimSpace(words.String()))
 		}
-		return f.regions, strings.TrimSpace(question.String())
+		return f.regions, strings.TrimSpace(question.String()), true
 	}
 	if inside > 0 && aside <= max(maxAside, inside) {
-		return f.regions, asked(thatAsks(words.String(), strings.TrimSpace(before.String()), strings.TrimSpace(behind.String())))
+		return f.regions, asked(thatAsks(words.String(), strings.TrimSpace(before.String()), strings.TrimSpace(behind.String()))), true
 	}
 	if documents, ok := templated(text); ok {
-		if labelled(text[:documents.start]) < 0 && labelled(text[documents.end:]) < 0 {
-			documents.end -= tail(text[documents.start:documents.end]) // the question is the last paragraph
-		}
+		documents.end -= questionAtEnd(text, documents)
 		if rest := without(text, []region{documents}); documents.end-documents.start >= minRegion {
-			return []region{documents}, asked(rest)
+			return []region{documents}, asked(rest), true
 		}
 	}
 	if len(text) < minUnmarked {
-		return nil, asked(words.String())
+		return nil, asked(words.String()), true
 	}
-	return around(text)
+	return nil, "", false
 }
 
 // around takes a long text for material between its short first and last paragraphs.
@@ -103,35 +109,71 @@ func around(text string) ([]region, string) {
 	return []region{{start: start, end: end}}, question
 }
 
+// questionAtEnd returns how many bytes at the end of documents are the question: their last paragraph, if neither what stands
+// before them asks nor anything stands behind.
+func questionAtEnd(text string, documents region) int {
+	before, behind := text[:documents.start], strings.TrimSpace(text[documents.end:])
+	if labelled(before) >= 0 || labelled(behind) >= 0 || len(behind) > maxStub {
+		return 0
+	}
+	last := tail(text[documents.start:documents.end])
+	if asks(before) && !asks(text[documents.end-last:documents.end]) {
+		return 0
+	}
+	return last
+}
+
 // labels begin the line that asks, in prompts made by programs.
-var labels = [...]string{"Question:", "Query:", "QUESTION:", "Q:", "User question:", "User Question:", "User query:", "User Query:"}
+var labels = [...]string{
+	"Question:", "Query:", "QUESTION:", "Q:", "User question:", "User Question:", "User query:", "User Query:", "USER QUESTION:", "USER QUERY:",
+}
 
 // labelled returns where the last line begins that a label marks as the question, -1 if there is none.
 func labelled(words string) int {
 	found := -1
-	for _, label := range labels {
-		if strings.HasPrefix(words, label) {
-			found = max(found, 0)
+	for at := 0; at < len(words); {
+		next := lineEndAt(words, at, len(words))
+		if labelEnd(words[at:next]) > 0 {
+			found = at
 		}
-		if at := strings.LastIndex(words, "\n"+label); at >= 0 {
-			found = max(found, at+1)
-		}
+		at = next
 	}
 	return found
 }
 
-// asked returns the question proper of the user's words: what a label marks, without the label and without the stub that
-// waits for the answer; all of them if nothing is marked.
+// labelEnd returns how many bytes of a line are a label that marks the question, 0 if it begins with none. The label may be in
+// bold, a heading below the first level, or the name of a field in the way of DSPy.
+func labelEnd(line string) int {
+	marked := strings.HasPrefix(line, "**") || strings.HasPrefix(line, "##") || strings.HasPrefix(line, "[[ ##")
+	bare := line
+	if marked {
+		bare = strings.TrimLeft(line, "#*[ ")
+	}
+	for _, label := range labels {
+		if rest, ok := strings.CutPrefix(bare, label); ok {
+			return len(line) - len(strings.TrimLeft(rest, "*"))
+		}
+		if marked && strings.EqualFold(strings.Trim(bare, "#*]: \t\r\n"), strings.TrimSuffix(label, ":")) {
+			return len(line)
+		}
+	}
+	return 0
+}
+
+// asked returns the question proper of the user's words: what a label marks, without the label and without the stubs and rules
+// behind it that wait for the answer; all of them if nothing is marked.
 func asked(words string) string {
 	words = strings.TrimSpace(words)
 	at := labelled(words)
 	if at < 0 {
 		return words
 	}
-	question := words[at:]
-	_, question, _ = strings.Cut(question, ":")
-	question = strings.TrimSpace(question)
-	if before, last, ok := cutLast(question, "\n"); ok && len(last) <= maxStub && strings.HasSuffix(last, ":") {
+	question := strings.TrimSpace(words[at+labelEnd(words[at:lineEndAt(words, at, len(words))]):])
+	for {
+		before, last, ok := cutLast(question, "\n")
+		if !ok || !isRule(last) && (len(last) > maxStub || !strings.HasSuffix(last, ":")) {
+			break
+		}
 		question = strings.TrimSpace(before)
 	}
 	if question == "" {
@@ -290,6 +332,11 @@ func (f *finder) scan(start, end, depth int) {
 			at, previous = next, ""
 			continue
 		}
+		if open, behind := f.inline(at, lineEnd, end, depth); behind > at {
+			f.words = append(f.words, region{start: at, end: open})
+			at, previous = behind, ""
+			continue
+		}
 		f.words = append(f.words, region{start: at, end: lineEnd})
 		if line != "" {
 			previous = line
@@ -385,7 +432,7 @@ func classOf(name string) tagClass {
 	case "document_content", "document_contents", "file_content", "file_contents", "content", "source_code", "code", "snippet", "text", "log", "logs",
 		"output", "stdout", "stderr", "diff", "transcript", "email", "data", "selection":
 		return tagMaterial
-	case "document", "file", "page", "article", "passage", "web_page", "result", "search_result", "attachment":
+	case "document", "file", "page", "article", "passage", "web_page", "result", "search_result", "attachment", "source":
 		return tagRecord
 	case "documents", "files", "pith", "context", "contexts", "retrieved_context", "retrieved_documents", "results", "search_results", "sources", "attachments", "pages", "articles", "passages":
 		return tagGroup
@@ -439,6 +486,31 @@ func (f *finder) tag(at, lineEnd, end int, line string, depth int) int {
 		f.content(start, stop, attributes, class, depth)
 	}
 	return behind
+}
+
+// inline takes the content of a trusted tag that opens within the line [at, lineEnd). It returns where the tag opens and the
+// offset behind it, 0 if none holds material: one that is only spoken of holds little, or the tag itself.
+func (f *finder) inline(at, lineEnd, end, depth int) (open, behind int) {
+	if f.tagsOnly || strings.IndexByte(f.text[at:lineEnd], '<') < 0 {
+		return 0, 0
+	}
+	for _, name := range trustedTags {
+		open := strings.Index(f.text[at:lineEnd], "<"+name+">")
+		if open < 0 || *f.vain >= maxUnclosed || depth >= maxTagDepth {
+			continue
+		}
+		open += at
+		start := open + len(name) + 2
+		inside, _, closed := strings.Cut(f.text[start:end], "</"+name+">")
+		if !closed || len(inside) < minRegion || strings.Contains(inside, "<"+name+">") {
+			*f.vain++
+			continue
+		}
+		stop := start + len(inside)
+		f.content(start, stop, "", classOf(name), depth)
+		return open, stop + len(name) + 3
+	}
+	return 0, 0
 }
 
 // content takes what stands inside a tag: the material under further tags if that is most of it, else all of it.

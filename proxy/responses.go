@@ -84,6 +84,8 @@ func (s *scanner) item() (message, error) {
 		m.calls = []call{called}
 	case strings.HasSuffix(kind, "_response"):
 		m.role = roleOther
+	case kind == "item_reference" || kind == "":
+		m.reference = true
 	}
 	return m, err
 }

@@ -104,7 +104,7 @@ func (s *Server) shorten(ctx context.Context, with *shortener, d dialect, body [
 	if c.previous != "" && p.before == nil {
 		p.before = &dialogue{partial: true}
 	}
-	turns, after := findTurns(c, p, s.options.FileReads, s.options.Documents)
+	turns, after := findTurns(c, p, s.options.FileReads, with.documents)
 	out.after = after
 	out.stage("parse", time.Since(parsing))
 

@@ -7,14 +7,15 @@ import (
 	"github.com/pith-llm/pith/compressors"
 )
 
-// shortener compresses turns for an upstream, and remembers what became of them. But for the gate, upstreams that count tokens
-// alike share all of it.
+// shortener compresses turns for an upstream, and remembers what became of them. But for the gate and the rules, upstreams that
+// count tokens alike share all of it.
 type shortener struct {
 	compressor Compressor
 	tokens     *tokenCounter
 	slots      chan struct{} // bound the compressions at the same time; all shorteners of a server share them
 	memo       *memo
 	gate       gate
+	documents  []DocumentRule
 }
 
 // newShortener returns what compresses for u, remembering up to the given number of bytes.
@@ -24,10 +25,10 @@ func (s *Server) newShortener(u Upstream, remembered int) *shortener {
 	return sh
 }
 
-// through returns the shortener with another gate.
-func (sh *shortener) through(g gate) *shortener {
+// through returns the shortener with another gate and other rules.
+func (sh *shortener) through(g gate, documents []DocumentRule) *shortener {
 	own := *sh
-	own.gate = g
+	own.gate, own.documents = g, documents
 	return &own
 }
 

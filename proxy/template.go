@@ -69,12 +69,15 @@ func ruled(text string, rules []DocumentRule) []region {
 	return regions
 }
 
-// without returns text less regions, which are in order.
+// without returns text less regions, which are in order; what stands before and behind one stays apart.
 func without(text string, regions []region) string {
 	var rest strings.Builder
 	at := 0
 	for _, r := range regions {
 		rest.WriteString(text[at:r.start])
+		if r.start > at && text[r.start-1] != '\n' {
+			rest.WriteByte('\n')
+		}
 		at = r.end
 	}
 	rest.WriteString(text[at:])
@@ -85,6 +88,7 @@ func without(text string, regions []region) string {
 var contextLabels = [...]string{
 	"context:", "contexts:", "documents:", "retrieved documents:", "retrieved context:", "search results:", "sources:", "passages:",
 	"relevant documents:", "relevant context:", "reference documents:", "knowledge base:", "context information:", "provided context:",
+	"context sections:",
 }
 
 // maxLabel bounds what of a line is looked at for a label, in bytes.
@@ -92,9 +96,17 @@ const maxLabel = 64
 
 // contextWords and answerWords are what a paragraph says, in lower case, that introduces retrieved text without a label.
 var (
-	contextWords = [...]string{"pieces of context", "pieces of retrieved context", "following context", "following documents", "following sources", "following passages", "context information is below", "context below", "documents below", "following information", "provided context"}
-	answerWords  = [...]string{"answer", "question", "query"}
+	contextWords = [...]string{
+		"pieces of context", "pieces of retrieved context", "following context", "following documents", "following sources", "following passages",
+		"context information is below", "context information below", "context information from multiple sources is below", "context below", "documents below",
+		"following information", "provided context", "relevant documents for the context", "numbered sources of information", "here is the knowledge base",
+		"portion of a long document",
+	}
+	answerWords = [...]string{"answer", "question", "query", "assist the user"}
 )
+
+// closings begin lines behind the documents in templates that draw no rule there.
+var closings = [...]string{"[[ ## ", "Respond with the corresponding output fields", "Instruction: Based on the above documents", "The above is the knowledge base"}
 
 // templated finds the documents of a prompt made by a program that marks them by words alone: a line such as "Context:", or
 // a paragraph that says to answer from the context that follows. They end at the line that asks, at the rule that closes
@@ -108,7 +120,7 @@ func templated(text string) (documents region, ok bool) {
 	for at := start; at < len(text); {
 		next := lineEndAt(text, at, len(text))
 		line := strings.TrimSpace(text[at:next])
-		if ruledOff && isRule(line) || asksUnder(line) || at > start && lastStub(text, at, line) {
+		if ruledOff && isRule(line) || asksUnder(line) || closes(line) || at > start && lastStub(text, at, line) {
 			end = at
 			break
 		}
@@ -118,9 +130,11 @@ func templated(text string) (documents region, ok bool) {
 }
 
 // introduced returns where the documents begin, -1 if nothing introduces any, and whether a rule is drawn above them. A
-// label wins over a paragraph that merely speaks of the context.
+// label wins over a paragraph that merely speaks of the context, a rule under a question over both.
 func introduced(text string) (start int, ruledOff bool) {
-	start = -1
+	if start = underQuestion(text); start >= 0 {
+		return start, true
+	}
 	answers := mentions(strings.ToLower(text), answerWords[:])
 	paragraph := 0 // where the present paragraph begins
 	for at := 0; at < len(text); {
@@ -129,10 +143,10 @@ func introduced(text string) (start int, ruledOff bool) {
 		if line == "" {
 			paragraph = next
 		}
-		bare := strings.ToLower(strings.TrimLeft(headOf(line, maxLabel), "#* "))
+		bare := strings.ToLower(strings.TrimLeft(headOf(line, maxLabel), "#*[ "))
 		for _, label := range contextLabels {
 			if !strings.HasPrefix(bare, label) {
-				if bare+":" == label && strings.HasPrefix(line, "#") {
+				if strings.TrimRight(bare, "#] ")+":" == label && isHeading(line) {
 					return afterRule(text, next)
 				}
 				continue
@@ -149,6 +163,23 @@ func introduced(text string) (start int, ruledOff bool) {
 		at = next
 	}
 	return start, ruledOff
+}
+
+// underQuestion returns where the text begins that stands under a question and a rule, -1 if there is none. Of several it is the
+// last: those before it are examples.
+func underQuestion(text string) int {
+	start, asking := -1, false
+	for at := 0; at < len(text); {
+		next := lineEndAt(text, at, len(text))
+		line := strings.TrimSpace(text[at:next])
+		if asking && isRule(line) {
+			start = next
+		}
+		label := labelEnd(line)
+		asking = label > 0 && strings.TrimSpace(line[label:]) != ""
+		at = next
+	}
+	return start
 }
 
 // endsParagraph reports whether a line, which ends at next, is the last before what it introduces.
@@ -176,10 +207,23 @@ func isRule(line string) bool {
 	return len(line) >= 5 && strings.Trim(line, line[:1]) == "" && strings.Contains("-=*_#", line[:1])
 }
 
-// asksUnder reports whether a line begins with a label that marks the question.
+// isHeading reports whether a line is marked as a heading, or as the name of a field in the way of DSPy: [[ ## context ## ]].
+func isHeading(line string) bool {
+	return strings.HasPrefix(line, "#") || strings.HasPrefix(line, "[[ ## ")
+}
+
+// asksUnder reports whether a line begins with a label that marks the question. Where documents are known to stand, a heading of
+// the first level may be one, which elsewhere is a comment in code.
 func asksUnder(line string) bool {
-	line = strings.TrimLeft(line, "#* ")
-	return slices.ContainsFunc(labels[:], func(label string) bool { return strings.HasPrefix(line, label) })
+	if strings.HasPrefix(line, "# ") {
+		line = "#" + line
+	}
+	return labelEnd(line) > 0
+}
+
+// closes reports whether a line stands behind documents.
+func closes(line string) bool {
+	return slices.ContainsFunc(closings[:], func(closing string) bool { return strings.HasPrefix(line, closing) })
 }
 
 // lastStub reports whether a line, which begins at at, is the last of the text and only waits for the answer.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) (
 		}
 		so.answering = false
 		var t turn
-		var words []string
+		var words, edges []string
 		var standing []textAt // of system messages
 		for ; at < len(c.messages) && c.messages[at].role != roleAssistant; at++ {
 			m := c.messages[at]
@@ -81,8 +82,12 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) (
 			case roleUser:
 				so.listen(m)
 				for _, text := range m.texts {
-					if question := t.addUser(text, rules); question != "" {
-						words = append(words, question)
+					switch said, edge := t.addUser(text, rules); {
+					case said == "":
+					case edge:
+						edges = append(edges, said)
+					default:
+						words = append(words, said)
 					}
 				}
 			case roleTool:
@@ -93,16 +98,17 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) (
 					continue
 				}
 				for _, text := range m.texts {
-					name := argument(called.arguments, pathArguments...)
-					if name == "" {
-						name = called.name
-					}
+					name := cmp.Or(text.title, argument(called.arguments, pathArguments...), called.name)
 					t.add(text, region{end: len(text.text), name: name})
 				}
 			case roleOther, roleAssistant, rolePrompt:
 			}
 		}
-		if question := strings.Join(words, "\n"); question != "" {
+		question := strings.Join(words, "\n")
+		if len(question) <= maxStub {
+			question = strings.Join(append(edges, words...), "\n")
+		}
+		if question != "" {
 			so.task = question
 		}
 		switch {
@@ -152,6 +158,7 @@ func (d *dialogue) say(m message) {
 	if !d.answering {
 		d.said, d.answering = message{}, true
 	}
+	d.partial = d.partial || m.reference
 	d.listen(m)
 	d.said.texts = append(d.said.texts, m.texts...)
 	d.said.calls = append(d.said.calls, m.calls...)
@@ -183,20 +190,24 @@ func promptTurn(text textAt, p policy, rules []DocumentRule) turn {
 	return t
 }
 
-// addUser adds the material of a user's text and returns the user's own words.
-func (t *turn) addUser(text textAt, rules []DocumentRule) string {
+// addUser adds the material of a user's text and returns the user's own words. edge says that they are only where a text that is
+// material throughout begins and ends, and ask nothing: they give way to what is said beside it.
+func (t *turn) addUser(text textAt, rules []DocumentRule) (words string, edge bool) {
 	if text.document {
 		t.add(text, region{end: len(text.text), name: text.title})
-		return ""
+		return "", false
 	}
 	if isClientNote(text.text) {
-		return ""
+		return "", false
 	}
-	regions, question := material(text.text, rules)
+	regions, words, marked := markedMaterial(text.text, rules)
+	if !marked {
+		regions, words = around(text.text)
+	}
 	for _, r := range regions {
 		t.add(text, r)
 	}
-	return question
+	return words, !marked && len(regions) > 0 && !asks(words)
 }
 
 // clientNotes begin texts that a client says in the user's name: instructions of the project, the state of the session,

@@ -58,6 +58,32 @@ func TestQueriesAndSpans(t *testing.T) {
 			[]string{"Where is the treasure?| : Paragraph 0"},
 		},
 		{
+			"Responses: the result of a stored call, which may have read a file", dialectResponses,
+			`{"input":[{"role":"user","content":"Run the tests."},{"type":"item_reference","id":"fc_1"},{"type":"function_call_output","call_id":"a","output":` + quoted + `},{"id":"fc_2"},` +
+				`{"type":"function_call","name":"run","arguments":"","call_id":"b"},{"type":"function_call_output","call_id":"b","output":` + quoted + `}]}`,
+			[]string{"Run the tests.", "Run the tests.", "Run the tests.\nrun| run: Paragraph 0"},
+		},
+		{
+			"Anthropic: search results and documents in a tool's result, and a document in parts", dialectMessages,
+			`{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"content","content":[{"type":"text","text":` + quoted + `},{"type":"image","source":{"type":"url","url":"u"}}]}},{"type":"text","text":"What is said of tides?"}]},` +
+				`{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"search","input":{}}]},` +
+				`{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"search_result","source":"u","title":"a","content":[{"type":"text","text":` + quoted + `}]},` +
+				`{"type":"search_result","source":"u","title":"b","content":[{"type":"text","text":` + quoted + `}],"citations":{"enabled":true}},` +
+				`{"type":"document","source":{"type":"text","media_type":"text/plain","data":` + quoted + `}},{"type":"document","source":{"type":"base64","data":` + quoted + `}},` +
+				`{"type":"text","text":` + quoted + `},{"type":"tool_reference","tool_name":"x"}]}]}]}`,
+			[]string{"What is said of tides?| : Paragraph 0", "What is said of tides?\nsearch {}| a: Paragraph 0| search: Paragraph 0| search: Paragraph 0"},
+		},
+		{
+			"a long text as one part, the question as another", dialectChat,
+			`{"messages":[{"role":"user","content":[{"type":"text","text":` + text(long+long) + `},{"type":"text","text":"Where is the treasure?"}]}]}`,
+			[]string{"Where is the treasure?| : Paragraph 1"},
+		},
+		{
+			"a long text that asks as one part, an order as another", dialectChat,
+			`{"messages":[{"role":"user","content":[{"type":"text","text":` + text(long+long+"Where is the treasure?") + `},{"type":"text","text":"Answer in German, please."}]}]}`,
+			[]string{"Where is the treasure?\nAnswer in German, please.| : Paragraph 1"},
+		},
+		{
 			"opencode: a file read and a search", dialectChat,
 			`{"messages":[{"role":"system","content":` + quoted + `},{"role":"user","content":"Rename the function."},` +
 				`{"role":"assistant","content":"","tool_calls":[{"id":"1","type":"function","function":{"name":"read","arguments":"{\"filePath\":\"/a.go\"}"}},{"id":"2","type":"function","function":{"name":"grep","arguments":"{\"pattern\":\"f\"}"}}]},` +
@@ -163,6 +189,83 @@ func TestQueriesAndSpans(t *testing.T) {
 				if got[i] != want {
 					t.Errorf("turn %d:\n%q\nwant\n%q", i, got[i], want)
 				}
+			}
+		})
+	}
+}
+
+// TestPromptTemplates finds the documents, no more and no less, and the question in prompts as the defaults of frameworks and
+// programs spell them.
+func TestPromptTemplates(t *testing.T) {
+	const ask = "Where is the treasure?"
+	docs := essay(12, "mill")
+	cases := []struct{ name, system, user, query string }{
+		{"LangChain: chat", "Use the following pieces of context to answer the user's question. \nIf you don't know the answer, just say that you don't know, don't try to make up an answer.\n----------------\n" + docs, ask, ask},
+		{"LangChain: map", "Use the following portion of a long document to see if any of the text is relevant to answer the question. \nReturn any relevant text verbatim.\n______________________\n" + docs, ask, ask},
+		{
+			"LangChain: refine", "", "Context information is below. \n------------\n" + docs + "\n------------\nGiven the context information and not prior knowledge, answer the question: " + ask + "\n",
+			"Context information is below. \n------------\n------------\nGiven the context information and not prior knowledge, answer the question: " + ask,
+		},
+		{
+			"LangChain: sources, behind an example", "",
+			"Given the following extracted parts of a long document and a question, create a final answer with references (\"SOURCES\"). \nALWAYS return a \"SOURCES\" part in your answer.\n\n" +
+				"QUESTION: Which law governs the contract?\n=========\nContent: This Agreement is governed by English law.\nSource: 28-pl\n=========\nFINAL ANSWER: This Agreement is governed by English law.\nSOURCES: 28-pl\n\n" +
+				"QUESTION: " + ask + "\n=========\n" + docs + "=========\nFINAL ANSWER:",
+			ask,
+		},
+		{
+			"LlamaIndex: refine", "",
+			"The original query is as follows: " + ask + "\nWe have provided an existing answer: In the mill.\nWe have the opportunity to refine the existing answer (only if needed) with some more context below.\n------------\n" + docs +
+				"\n------------\nGiven the new context, refine the original answer to better answer the query. If the context isn't useful, return the original answer.\nRefined Answer: ",
+			"The original query is as follows: " + ask + "\nWe have provided an existing answer: In the mill.\nWe have the opportunity to refine the existing answer (only if needed) with some more context below.\n------------\n" +
+				"------------\nGiven the new context, refine the original answer to better answer the query. If the context isn't useful, return the original answer.\nRefined Answer:",
+		},
+		{"LlamaIndex: several sources", "", "Context information from multiple sources is below.\n---------------------\n" + docs + "\n---------------------\nGiven the information from multiple sources and not prior knowledge, answer the query.\nQuery: " + ask + "\nAnswer: ", ask},
+		{"LlamaIndex: chat engine", "Use the context information below to assist the user.\n--------------------\n" + docs + "\n--------------------\n", ask, ask},
+		{
+			"LlamaIndex: condensed chat", "\n  The following is a friendly conversation between a user and an AI assistant.\n  If the assistant does not know the answer to a question, it truthfully says it\n  does not know.\n\n" +
+				"  Here are the relevant documents for the context:\n\n  " + docs + "\n\n  Instruction: Based on the above documents, provide a detailed answer for the user question below.\n  Answer \"don't know\" if not present in the document.\n  ",
+			ask, ask,
+		},
+		{
+			"LlamaIndex: citations, behind an example", "",
+			"Please provide an answer based solely on the provided sources. For example:\nSource 1:\nWater is wet when the sky is red.\nQuery: When is water wet?\nAnswer: Water will be wet when the sky is red [1].\n" +
+				"Now it's your turn. Below are several numbered sources of information:\n------\n" + docs + "\n------\nQuery: " + ask + "\nAnswer: ",
+			ask,
+		},
+		{"Haystack: query first", "", "Answer the following query based on the provided context. If the context does\nnot include an answer, reply with 'I don't know'.\n\nQuery: " + ask + "\nDocuments:\n\n    " + docs + "\n\nAnswer:\n", ask},
+		{"Haystack: documents on the line of their label", "", "Given the provided Documents, answer the Query. Make your answer detailed and long\n\nQuery: " + ask + "\nDocuments: " + docs + "\nAnswer:", ask},
+		{
+			"DSPy", "", "[[ ## context ## ]]\n" + docs + "\n[[ ## question ## ]]\n" + ask + "\n\nRespond with the corresponding output fields, starting with the field `[[ ## answer ## ]]`, and then ending with the marker for `[[ ## completed ## ]]`.",
+			ask + "\n\nRespond with the corresponding output fields, starting with the field `[[ ## answer ## ]]`, and then ending with the marker for `[[ ## completed ## ]]`.",
+		},
+		{"Supabase", "", "Given the following sections from the documentation, answer the question using only that information.\n\nContext sections:\n" + docs + "\n\nQuestion: " + ask + "\n\nAnswer:", ask},
+		{"Azure's demo", "Answer ONLY with the facts listed in the list of sources below.", ask + "\n\nSources:\n\n" + docs, ask + "\n\nSources:"},
+		{"RAGFlow", "Please summarize the content of the knowledge base to answer the question.\n      Here is the knowledge base:\n      " + docs + "\n      The above is the knowledge base.", ask, ask},
+		{"headings under a line", "", "Context:\n--------\n" + docs + "\nQuestion:\n---------\n" + ask, "---------\n" + ask},
+		{"headings", "", "## Documents:\n\n" + docs + "\n## Question:\n" + ask, ask},
+		{"bold labels", "", "**Context:**\n\n" + docs + "\n**Question:** " + ask, ask},
+		{"a tag within a line", "", ask + " <pith>" + docs + "</pith>", ask},
+		{"a tag within a line, under a label", "", "Context: <context>" + docs + "</context>\nQuestion: " + ask, ask},
+		{"a tag within a line of the system text, and one that is spoken of", "Answer from what is inside <context></context> tags. Facts: <documents>" + docs + "</documents> Be brief.", ask, ask},
+		{"a tag that is spoken of and one that is used", "Answer from what is inside the <context> tags.\n<context>\n" + docs + "</context>", ask, ask},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			body := `{"messages":[{"role":"system","content":` + encode(t, c.system) + `},{"role":"user","content":` + encode(t, c.user) + `}]}`
+			parsed, err := parseChat([]byte(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			turns, _ := findTurns(parsed, policy{}, false, nil)
+			if turns[0].query != c.query {
+				t.Errorf("query %.600q\nwant  %.600q", turns[0].query, c.query)
+			}
+			if len(turns[0].spans) != 1 {
+				t.Fatalf("%d spans", len(turns[0].spans))
+			}
+			if got := strings.TrimSpace(turns[0].spans[0].text.Content); got != strings.TrimSpace(docs) {
+				t.Errorf("documents %.60q … %.60q", got, tailOf(got, 60))
 			}
 		})
 	}

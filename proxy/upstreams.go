@@ -40,6 +40,8 @@ type Upstream struct {
 	TokenMargin float64
 	// Cache says what a prompt costs that comes again, by which each saving is weighed.
 	Cache CacheClass
+	// Documents are rules for the prompts that go here, beside those of Options.
+	Documents []DocumentRule
 
 	inherits bool // the compressor of the options
 }
@@ -64,6 +66,11 @@ func (u Upstream) validate() error {
 	}
 	if !(u.TokenMargin >= 0 && u.TokenMargin < 1) {
 		return fmt.Errorf("token margin is %v: it must be at least 0 and below 1", u.TokenMargin)
+	}
+	for _, rule := range u.Documents {
+		if err := rule.Validate(); err != nil {
+			return fmt.Errorf("documents: %w", err)
+		}
 	}
 	if int(u.Cache) >= len(cacheClassNames) {
 		return fmt.Errorf("prompt cache is %v: there is no such class", u.Cache)
@@ -163,7 +170,7 @@ func (s *Server) openUpstreams(before *Server) error {
 				shared = known
 			}
 		}
-		u.shortener = shared.through(gate{settings.Cache, settings.TokenMargin})
+		u.shortener = shared.through(gate{settings.Cache, settings.TokenMargin}, slices.Concat(settings.Documents, o.Documents))
 		s.upstreams = append(s.upstreams, u)
 	}
 	return nil

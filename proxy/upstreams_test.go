@@ -182,6 +182,30 @@ func connectProxy(t *testing.T) (address string, tunnels *atomic.Int64) {
 	return l.Addr().String(), tunnels
 }
 
+func TestUpstreamsHaveRulesOfTheirOwn(t *testing.T) {
+	up := newRecorder(t)
+	base := startProxy(t, Options{
+		Upstreams: []Upstream{
+			{Name: "ours", URL: up.URL, Path: "/ours", Documents: []DocumentRule{{Open: "FACTS>>", Close: "<<FACTS"}}},
+			{Name: "other", URL: up.URL},
+		},
+		Documents: []DocumentRule{{Open: "PAPERS>>", Close: "<<PAPERS"}}, Compressor: realCompressor(t), CountTokens: countTokens,
+	})
+	for _, c := range []struct {
+		path, mark string
+		shortened  bool
+	}{{"/ours/chat/completions", "FACTS", true}, {"/ours/chat/completions", "PAPERS", true}, {"/chat/completions", "FACTS", false}, {"/chat/completions", "PAPERS", true}} {
+		body := []byte(`{"messages":[{"role":"system","content":` + encode(t, c.mark+">>"+essay(60, "mill")+"<<"+c.mark) + `},{"role":"user","content":"` + question + `"}]}`)
+		postTo(t, base+c.path, body)
+		if got := len(up.last()) < len(body)*2/3; got != c.shortened {
+			t.Errorf("%s, %s: shortened %v", c.path, c.mark, got)
+		}
+	}
+	if _, err := NewServer(Options{Upstreams: []Upstream{{Name: "a", URL: up.URL, Documents: []DocumentRule{{}}}}}); err == nil {
+		t.Error("a rule that matches everywhere passes")
+	}
+}
+
 func TestUpstreamsAreReachedThroughAProxy(t *testing.T) {
 	address, tunnels := connectProxy(t)
 	through := func(*url.URL) (*url.URL, error) { return url.Parse("http://u:p@" + address) }

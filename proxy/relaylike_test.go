@@ -128,7 +128,7 @@ func TestInterimAnswersComeAtOnce(t *testing.T) {
 	up := startFaulty(t, func(conn *net.TCPConn, _ *http.Request) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nKeep-Alive: 1\r\nX-Pith-Mode: off\r\nContent-Length: 7\r\n\r\n")
 		<-seen
-		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
 	})
 	base := startProxy(t, Options{Upstream: up.url()})
 	for version, hints := range map[string]string{"1.1": "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", "1.0": ""} {

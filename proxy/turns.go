@@ -81,7 +81,13 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) (
 				standing = append(standing, m.texts...)
 			case roleUser:
 				so.listen(m)
+				var result told
 				for _, text := range m.texts {
+					if start, ok := result.read(text.text); ok {
+						t.kind = turnTools
+						t.addResult(text, start, result.call, fileReads)
+						continue
+					}
 					switch said, edge := t.addUser(text, rules); {
 					case said == "":
 					case edge:
@@ -94,12 +100,11 @@ func findTurns(c conversation, p policy, fileReads bool, rules []DocumentRule) (
 				t.kind = turnTools
 				so.listen(m)
 				called, known := so.answered(m)
-				if !fileReads && (readsFile(called) || so.partial && !known) {
+				if !fileReads && so.partial && !known {
 					continue
 				}
 				for _, text := range m.texts {
-					name := cmp.Or(text.title, argument(called.arguments, pathArguments...), called.name)
-					t.add(text, region{end: len(text.text), name: name})
+					t.addResult(text, 0, called, fileReads)
 				}
 			case roleOther, roleAssistant, rolePrompt:
 			}
@@ -214,6 +219,7 @@ func (t *turn) addUser(text textAt, rules []DocumentRule) (words string, edge bo
 // files that an edit will quote. They are neither cut nor asked about.
 var clientNotes = [...]string{
 	"# AGENTS.md instructions for ", "<user_instructions>", "<environment_context>", "<permissions instructions>", "<system-reminder>",
+	"<environment_details>",
 	"I have *added these files to the chat*", "Here are some READ ONLY files", "Here are summaries of some files present in my git repository",
 	"Here is the current content of the files", "I am not sharing any files that you can edit yet", "I am not sharing the full contents of any files",
 }
@@ -231,6 +237,15 @@ func isClientNote(text string) bool {
 		return true
 	}
 	return false
+}
+
+// addResult adds what a call returned, which begins at start; not of a file that an edit may quote unless fileReads is set.
+func (t *turn) addResult(text textAt, start int, called call, fileReads bool) {
+	if isClientNote(text.text) || !fileReads && readsFile(called) {
+		return
+	}
+	name := cmp.Or(text.title, argument(called.arguments, pathArguments...), called.name)
+	t.add(text, region{start: start, end: len(text.text), name: name})
 }
 
 func (t *turn) add(at textAt, r region) {
@@ -296,7 +311,7 @@ func (d *dialogue) answered(m message) (called call, known bool) {
 	return call{name: m.name}, m.name != ""
 }
 
-// readsFile reports whether a call reads a file that an edit may quote: what it returned must stay exact.
+// readsFile reports whether a call returns a file, or a part of one, that an edit may quote: that must stay exact.
 func readsFile(c call) bool {
 	name := strings.ToLower(c.name)
 	if at := strings.LastIndexAny(name, ".:/"); at >= 0 {
@@ -309,7 +324,8 @@ func readsFile(c call) bool {
 	case "read", "readfile", "readfiles", "readmanyfiles", "readmultiplefiles", "readtextfile", "fileread", "filereader", "view", "viewfile", "viewsource",
 		"cat", "open", "openfile", "getfile", "getfilecontent", "getfilecontents", "loadfile", "showfile", "notebookread", "readnotebook":
 		return true
-	case "strreplaceeditor", "strreplacebasededittool", "texteditor", "editor", "edit":
+	case "strreplaceeditor", "strreplacebasededittool", "texteditor", "editor", "edit", "editfile", "multiedit", "write", "writefile", "writetofile", "createfile",
+		"replaceinfile", "searchandreplace", "searchreplace", "insertcontent", "applydiff", "applypatch": // they tell what became of the file
 		return true
 	case "bash", "shell", "sh", "exec", "execcommand", "executebash", "executecommand", "runcommand", "runshellcommand", "runterminalcmd", "runinterminal", "terminal", "localshell":
 		return printsFile(argument(c.arguments, "command", "cmd", "script", "input", "commands"))

@@ -74,6 +74,18 @@ func TestQueriesAndSpans(t *testing.T) {
 			[]string{"What is said of tides?| : Paragraph 0", "What is said of tides?\nsearch {}| a: Paragraph 0| search: Paragraph 0| search: Paragraph 0"},
 		},
 		{
+			"Cline: results told in the user's name: a file read, a file printed, a search, the user's own words under one", dialectChat,
+			`{"messages":[{"role":"user","content":[{"type":"text","text":"<task>\nWhy does the mill stop?\n</task>"},{"type":"text","text":` + text("<environment_details>\n"+long+"</environment_details>") + `}]},` +
+				`{"role":"assistant","content":"I look."},{"role":"user","content":[{"type":"text","text":"[read_file for 'a.ts'] Result:"},{"type":"text","text":` + quoted + `},{"type":"text","text":` + text("<environment_details>\n"+long+"</environment_details>") + `}]},` +
+				`{"role":"assistant","content":"I print."},{"role":"user","content":[{"type":"text","text":"[execute_command for 'cat a.ts'] Result:"},{"type":"text","text":` + quoted + `},{"type":"text","text":"[replace_in_file for 'a.ts'] Result:"},{"type":"text","text":` + quoted + `}]},` +
+				`{"role":"assistant","content":"I search."},{"role":"user","content":` + text("[search_files for 'stop' in '*.ts'] Result:\n"+long) + `},` +
+				`{"role":"assistant","content":"Done."},{"role":"user","content":[{"type":"text","text":"[attempt_completion] Result:"},{"type":"text","text":"The user has feedback.\n<feedback>\nAnd the weir?\n</feedback>"}]}]}`,
+			[]string{
+				"<task>\nWhy does the mill stop?\n</task>", "<task>\nWhy does the mill stop?\n</task>\nI look.", "<task>\nWhy does the mill stop?\n</task>\nI print.",
+				"<task>\nWhy does the mill stop?\n</task>\nI search.| stop: Paragraph 0", "The user has feedback.\n<feedback>\nAnd the weir?\n</feedback>\nDone.",
+			},
+		},
+		{
 			"a long text as one part, the question as another", dialectChat,
 			`{"messages":[{"role":"user","content":[{"type":"text","text":` + text(long+long) + `},{"type":"text","text":"Where is the treasure?"}]}]}`,
 			[]string{"Where is the treasure?| : Paragraph 1"},

@@ -17,6 +17,7 @@ import (
 	"github.com/pith-llm/pith/kernels"
 	"github.com/pith-llm/pith/proxy"
 	"github.com/pith-llm/pith/scoring"
+	"github.com/pith-llm/pith/scoring/models"
 	"github.com/pith-llm/pith/scoring/tokenizer"
 )
 
@@ -170,6 +171,8 @@ func (e *engine) prime(ctx context.Context, logger *slog.Logger) *priming {
 		scorer, err := e.scorer(e.scorerName())
 		if err == nil {
 			_, err = scorer.Score(ctx, "is it ready?", []compressors.Candidate{{Text: "It is ready."}, {Text: "It is not."}})
+			forget(models.Decoder) // what is used of them was prepared
+			forget(models.Encoder)
 		}
 		if err == nil {
 			collectOften()

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -238,6 +239,9 @@ func mentions(text string, words []string) bool {
 // trustedTags mark documents even in a system message.
 var trustedTags = [...]string{"pith", "documents", "document", "context", "contexts", "retrieved_context", "retrieved_documents", "search_results", "sources", "passages"}
 
+// clientContext opens a section of a client's instructions in a system message: Continue's rules of the user and its git status.
+var clientContext = regexp.MustCompile(`<context name="[A-Za-z]+">`)
+
 // systemDocuments finds the documents in a system message: under tags that say so, by the rules, or in the shape of a
 // template whose documents are most of the text. All else in a system message is instruction and stays as it is.
 func systemDocuments(text string, rules []DocumentRule) []region {
@@ -246,6 +250,9 @@ func systemDocuments(text string, rules []DocumentRule) []region {
 	}
 	if regions := ruled(text, rules); len(regions) > 0 {
 		return regions
+	}
+	if clientContext.MatchString(text) {
+		return nil
 	}
 	f := finder{text: text, vain: new(int), trusted: trustedTags[:]}
 	f.scan(0, len(text), 0)

@@ -113,6 +113,11 @@ func TestQueriesAndSpans(t *testing.T) {
 			[]string{"", "Rename ballast_3."},
 		},
 		{
+			"Continue: its context and the user's rules are instructions", dialectChat,
+			`{"messages":[{"role":"system","content":` + text("Use the tools to answer the user's question.\n\nAs you answer the user's questions, you can use the following context:\n\n<context name=\"gitStatus\">"+long+"</context>\n\n<context name=\"userRules\">\n"+long+"\n</context>") + `},{"role":"user","content":"Where is the treasure?"}]}`,
+			[]string{"Where is the treasure?"},
+		},
+		{
 			"LlamaIndex, as a completion", dialectCompletions,
 			`{"prompt":` + text("Context information is below.\n---------------------\n"+long+"\n---------------------\nGiven the context information and not prior knowledge, answer the query.\nQuery: Where is the treasure?\nAnswer: ") + `}`,
 			[]string{"Where is the treasure?| : Paragraph 0"},

@@ -157,8 +157,8 @@ func (b *bench) receipt(t *testing.T, id string) proxy.Receipt {
 //   - what a request has in common with an earlier one is forwarded with the same bytes, and a text that comes again in a later
 //     request, whatever a client has changed before it, becomes the same bytes again;
 //   - each event came out of pith before the next was sent;
-//   - with compression on some text was shortened, the line that answers is still there, and a shortened text came again in a
-//     later request; with compression off every body is the client's.
+//   - with compression on the notes, and nothing else that the client says, were shortened, the line that answers is still there,
+//     and a shortened text came again in a later request; with compression off every body is the client's.
 func (b *bench) check(t *testing.T, client, version string) {
 	t.Helper()
 	b.before.mu.Lock()
@@ -188,6 +188,9 @@ func (b *bench) check(t *testing.T, client, version string) {
 				continue
 			}
 			shortened++
+			if source := s.body[text.Start:text.End]; !bytes.Contains(source, []byte("speaks of tides and ropes")) {
+				t.Errorf("request %d: shortened what is not of the notes: %.300s", i, source)
+			}
 			key := fmt.Sprint(text.Turn, " ", string(s.body[text.Start:text.End]))
 			parts := fmt.Sprint(shifted(text))
 			if before, ok := became[key]; !ok {

@@ -23,57 +23,63 @@ type program struct {
 	call             toolCall
 	// input is what it reads; setUp writes its settings and returns more arguments and variables.
 	input string
-	setUp func(t *testing.T, home, work, base string) (args, environment []string)
+	setUp setUp
 }
+
+type setUp func(t *testing.T, home, work, base string) (args, environment []string)
 
 // search is what the agents are told to run.
 const search = `grep -n '' notes.log`
 
-// programs are the clients in a folder laid out as .ci/run does.
+// programs are the clients in a folder laid out as .ci/clients does.
 func programs(t *testing.T, folder string) []program {
 	scripts, err := filepath.Abs("testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
-	python, bin := filepath.Join(folder, "venv/bin/python"), filepath.Join(folder, "node_modules/.bin")
-	node := filepath.Join(bin, "node")
-	version := func(module string) []string {
-		return []string{python, "-c", "import " + module + "; print(" + module + ".__version__)"}
+	bin := filepath.Join(folder, "node_modules/.bin")
+	node, python := filepath.Join(bin, "node"), filepath.Join(folder, "venv/bin/python")
+	npm := func(module string) []string {
+		return []string{node, "-p", "require('" + filepath.Join(folder, "node_modules", module, "package.json") + "').version"}
 	}
-	packaged := []string{node, "-p", "require('" + folder + "/node_modules/openai/package.json').version"}
-	function := toolCall{name: "search", arguments: `{"q":"treasure"}`}
-	library := func(path string, more ...string) func(*testing.T, string, string, string) ([]string, []string) {
-		return func(_ *testing.T, _, _, base string) ([]string, []string) {
-			return append([]string{base + path, task}, more...), nil
+	pypi := func(distribution string) []string {
+		return []string{python, "-c", "import importlib.metadata; print(importlib.metadata.version('" + distribution + "'))"}
+	}
+	// library is a script on a library; it gets the base URL with a path behind it, the task, and more.
+	library := func(name, runner, script string, version []string, path string, more ...string) program {
+		return program{
+			name,
+			[]string{runner, filepath.Join(scripts, script)},
+			version,
+			toolCall{name: "search", arguments: `{"q":"treasure"}`},
+			notes(),
+			func(_ *testing.T, _, _, base string) ([]string, []string) {
+				return append([]string{base + path, task}, more...), nil
+			},
 		}
 	}
+	// agent is a command that calls its tool name with arguments.
+	agent := func(name, command, tool, arguments string, setUp setUp) program {
+		return program{name, []string{command}, []string{command, "--version"}, toolCall{name: tool, arguments: arguments}, "", setUp}
+	}
+	described := `{"command":"` + search + `","description":"Search"}`
 	return []program{
-		{"openai (PyPI), chat", []string{python, filepath.Join(scripts, "openai_client.py")}, version("openai"), function, notes(), library("/v1", "chat")},
-		{"openai (PyPI), responses", []string{python, filepath.Join(scripts, "openai_client.py")}, version("openai"), function, notes(), library("/v1", "responses")},
-		{"anthropic (PyPI)", []string{python, filepath.Join(scripts, "anthropic_client.py")}, version("anthropic"), function, notes(), library("")},
-		{"openai (npm), chat", []string{node, filepath.Join(scripts, "openai_client.mjs")}, packaged, function, notes(), library("/v1", "chat", folder)},
-		{"openai (npm), responses", []string{node, filepath.Join(scripts, "openai_client.mjs")}, packaged, function, notes(), library("/v1", "responses", folder)},
-		{
-			"Codex",
-			[]string{filepath.Join(bin, "codex")},
-			[]string{filepath.Join(bin, "codex"), "--version"},
-			toolCall{name: "exec_command", arguments: `{"cmd":"` + search + `"}`},
-			"", setUpCodex,
-		},
-		{
-			"Claude Code",
-			[]string{filepath.Join(bin, "claude")},
-			[]string{filepath.Join(bin, "claude"), "--version"},
-			toolCall{name: "Bash", arguments: `{"command":"` + search + `","description":"Search"}`},
-			"", setUpClaude,
-		},
-		{
-			"opencode",
-			[]string{filepath.Join(bin, "opencode")},
-			[]string{filepath.Join(bin, "opencode"), "--version"},
-			toolCall{name: "bash", arguments: `{"command":"` + search + `","description":"Search"}`},
-			"", setUpOpencode,
-		},
+		library("openai (PyPI), chat", python, "openai_client.py", pypi("openai"), "/v1", "chat"),
+		library("openai (PyPI), responses", python, "openai_client.py", pypi("openai"), "/v1", "responses"),
+		library("anthropic (PyPI)", python, "anthropic_client.py", pypi("anthropic"), ""),
+		library("langchain-openai, chat", python, "langchain_client.py", pypi("langchain-openai"), "/v1", "chat"),
+		library("langchain-openai, responses", python, "langchain_client.py", pypi("langchain-openai"), "/v1", "responses"),
+		library("llama-index-llms-openai-like", python, "llamaindex_client.py", pypi("llama-index-llms-openai-like"), "/v1"),
+		library("openai (npm), chat", node, "openai_client.mjs", npm("openai"), "/v1", "chat", folder),
+		library("openai (npm), responses", node, "openai_client.mjs", npm("openai"), "/v1", "responses", folder),
+		library("@anthropic-ai/sdk", node, "anthropic_client.mjs", npm("@anthropic-ai/sdk"), "", folder),
+		library("@ai-sdk/openai-compatible", node, "ai_client.mjs", npm("@ai-sdk/openai-compatible"), "/v1", "chat", folder),
+		library("@ai-sdk/openai", node, "ai_client.mjs", npm("@ai-sdk/openai"), "/v1", "responses", folder),
+		agent("Codex", filepath.Join(bin, "codex"), "exec_command", `{"cmd":"`+search+`"}`, setUpCodex),
+		agent("Claude Code", filepath.Join(bin, "claude"), "Bash", described, setUpClaude),
+		agent("opencode", filepath.Join(bin, "opencode"), "bash", described, setUpOpencode),
+		agent("Continue", filepath.Join(bin, "cn"), "Bash", `{"command":"`+search+`"}`, setUpContinue),
+		agent("llm", filepath.Join(folder, "venv/bin/llm"), "search", `{"q":"treasure"}`, setUpLLM),
 	}
 }
 
@@ -95,6 +101,20 @@ func setUpOpencode(t *testing.T, _, work, base string) ([]string, []string) {
 	return []string{"run", task}, []string{"OPENCODE_DISABLE_AUTOUPDATE=1", "OPENCODE_DISABLE_MODELS_FETCH=1", "OPENCODE_DISABLE_LSP_DOWNLOAD=1"}
 }
 
+func setUpContinue(t *testing.T, home, _, base string) ([]string, []string) {
+	settings := filepath.Join(home, "pith.yaml")
+	write(t, settings, "name: pith\nversion: 1.0.0\nschema: v1\nmodels:\n  - name: m\n    provider: openai\n    model: m\n    apiBase: "+base+"/v1\n    apiKey: k\n"+
+		"    capabilities: [tool_use]\n")
+	return []string{"-p", "--auto", "--config", settings, task}, nil
+}
+
+func setUpLLM(t *testing.T, home, work, base string) ([]string, []string) {
+	write(t, filepath.Join(home, "extra-openai-models.yaml"), "- model_id: m\n  model_name: m\n  api_base: "+base+"/v1\n  supports_tools: true\n")
+	functions := filepath.Join(work, "search.py")
+	write(t, functions, "def search(q: str) -> str:\n    return open(\"notes.log\").read()\n")
+	return []string{"-m", "m", "--functions", functions, task}, []string{"LLM_USER_PATH=" + home}
+}
+
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -106,7 +126,7 @@ func write(t *testing.T, path, content string) {
 }
 
 // TestPrograms runs real clients from the folder that CLIENTS names: npm's packages in node_modules, PyPI's in venv, as
-// .ci/run installs them. A client that is not there has a row in the table that says so; without any the test fails.
+// .ci/clients installs them. A client that is not there has a row in the table that says so; without any the test fails.
 //
 //	CLIENTS=DIR go test -tags clients -run 'Libraries|Programs' -v ./proxy/conformance
 func TestPrograms(t *testing.T) {

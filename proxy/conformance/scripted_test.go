@@ -188,7 +188,7 @@ func responseWhole(call toolCall, calls bool) string {
 func responseEvents(call toolCall, calls bool) []string {
 	item := responseItem(call, calls)
 	events := []string{
-		`{"type":"response.created","sequence_number":0,"response":{"id":"resp_` + call.id + `","object":"response","status":"in_progress","output":[]}}`,
+		`{"type":"response.created","sequence_number":0,"response":{"id":"resp_` + call.id + `","object":"response","created_at":1,"status":"in_progress","model":"m","output":[]}}`,
 		`{"type":"response.output_item.added","sequence_number":1,"output_index":0,"item":` + item + `}`,
 	}
 	if !calls {

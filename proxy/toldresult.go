@@ -9,7 +9,8 @@ import (
 const maxToldCall = 4 << 10
 
 // told is the result of a call that a client tells in the user's name, since its models call tools in words (Cline, Roo Code and
-// their kin): a line such as "[read_file for 'src/a.ts'] Result:", and then what came, in the same text or the next ones.
+// their kin): a line such as "[read_file for 'src/a.ts'] Result:", and then what came, in the same text or the next ones. aider
+// tells what a command that its user ran has printed.
 type told struct {
 	under bool // such a line came in this message
 	call  call
@@ -38,8 +39,18 @@ func speaksForUser(text string) bool {
 	return false
 }
 
+// The words of aider before a command and before what it printed.
+const (
+	ranCommand   = "I ran this command:\n\n"
+	printedThere = "\n\nAnd got this output:\n\n"
+)
+
 // toldCall reads the line that names a call: its name, and the argument behind "for", which stands for a path and a command.
 func toldCall(text string) (called call, behind int, ok bool) {
+	if rest, ok := strings.CutPrefix(text, ranCommand); ok {
+		command, _, ok := strings.Cut(headOf(rest, maxToldCall), printedThere)
+		return call{name: "shell", arguments: argumentOf(command)}, len(ranCommand) + len(command) + len(printedThere), ok
+	}
 	head, _, ok := strings.Cut(headOf(text, maxToldCall), "] Result:")
 	if !ok || !strings.HasPrefix(head, "[") {
 		return call{}, 0, false
@@ -52,11 +63,16 @@ func toldCall(text string) (called call, behind int, ok bool) {
 	called.name = name
 	if argument, ok := strings.CutPrefix(rest, "for '"); ok {
 		argument, _, _ = strings.Cut(argument, "' in '") // where a pattern was searched
-		argument = strings.TrimSuffix(argument, "'")
-		arguments, err := json.Marshal(map[string]string{"path": argument, "command": argument})
-		if err == nil {
-			called.arguments = string(arguments)
-		}
+		called.arguments = argumentOf(strings.TrimSuffix(argument, "'"))
 	}
 	return called, behind, true
+}
+
+// argumentOf returns arguments in which one is both a path and a command.
+func argumentOf(argument string) string {
+	arguments, err := json.Marshal(map[string]string{"path": argument, "command": argument})
+	if err != nil {
+		return ""
+	}
+	return string(arguments)
 }

@@ -86,6 +86,12 @@ func TestQueriesAndSpans(t *testing.T) {
 			},
 		},
 		{
+			"aider: what a command printed, and a file that one printed", dialectChat,
+			`{"messages":[{"role":"user","content":"Why does the mill stop?"},{"role":"assistant","content":"I cannot say."},{"role":"user","content":` + text("I ran this command:\n\ngrep -n stop *.log\n\nAnd got this output:\n\n"+long) + `},` +
+				`{"role":"assistant","content":"Ok."},{"role":"user","content":` + text("I ran this command:\n\ncat a.go\n\nAnd got this output:\n\n"+long) + `}]}`,
+			[]string{"Why does the mill stop?", "Why does the mill stop?\nI cannot say.| grep -n stop *.log: Paragraph 0", "Why does the mill stop?\nOk."},
+		},
+		{
 			"a long text as one part, the question as another", dialectChat,
 			`{"messages":[{"role":"user","content":[{"type":"text","text":` + text(long+long) + `},{"type":"text","text":"Where is the treasure?"}]}]}`,
 			[]string{"Where is the treasure?| : Paragraph 1"},

@@ -58,6 +58,10 @@ func programs(t *testing.T, folder string) []program {
 			},
 		}
 	}
+	// chats is a command that calls no tools: what it prints stands in the user's messages.
+	chats := func(name, command, input string, setUp setUp) program {
+		return program{name, []string{command}, []string{command, "--version"}, toolCall{name: "none"}, input, setUp}
+	}
 	// agent is a command that calls its tool name with arguments.
 	agent := func(name, command, tool, arguments string, setUp setUp) program {
 		return program{name, []string{command}, []string{command, "--version"}, toolCall{name: tool, arguments: arguments}, "", setUp}
@@ -70,6 +74,7 @@ func programs(t *testing.T, folder string) []program {
 		library("langchain-openai, chat", python, "langchain_client.py", pypi("langchain-openai"), "/v1", "chat"),
 		library("langchain-openai, responses", python, "langchain_client.py", pypi("langchain-openai"), "/v1", "responses"),
 		library("llama-index-llms-openai-like", python, "llamaindex_client.py", pypi("llama-index-llms-openai-like"), "/v1"),
+		library("litellm", python, "litellm_client.py", pypi("litellm"), "/v1"),
 		library("openai (npm), chat", node, "openai_client.mjs", npm("openai"), "/v1", "chat", folder),
 		library("openai (npm), responses", node, "openai_client.mjs", npm("openai"), "/v1", "responses", folder),
 		library("@anthropic-ai/sdk", node, "anthropic_client.mjs", npm("@anthropic-ai/sdk"), "", folder),
@@ -80,6 +85,7 @@ func programs(t *testing.T, folder string) []program {
 		agent("opencode", filepath.Join(bin, "opencode"), "bash", described, setUpOpencode),
 		agent("Continue", filepath.Join(bin, "cn"), "Bash", `{"command":"`+search+`"}`, setUpContinue),
 		agent("llm", filepath.Join(folder, "venv/bin/llm"), "search", `{"q":"treasure"}`, setUpLLM),
+		chats("aider, a command's output", filepath.Join(folder, "venv-aider/bin/aider"), task+"\n/run "+search+"\n"+task+"\n"+task+"\n", setUpAider),
 	}
 }
 
@@ -115,6 +121,13 @@ func setUpLLM(t *testing.T, home, work, base string) ([]string, []string) {
 	return []string{"-m", "m", "--functions", functions, task}, []string{"LLM_USER_PATH=" + home}
 }
 
+func setUpAider(_ *testing.T, _, _, base string) ([]string, []string) {
+	return []string{
+		"--model", "openai/m", "--openai-api-base", base + "/v1", "--openai-api-key", "k", "--no-check-update", "--analytics-disable",
+		"--no-show-model-warnings", "--yes-always", "--no-git", "--no-pretty", "--no-fancy-input",
+	}, []string{"LITELLM_LOCAL_MODEL_COST_MAP=True", "TERM=dumb"}
+}
+
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -125,7 +138,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// TestPrograms runs real clients from the folder that CLIENTS names: npm's packages in node_modules, PyPI's in venv, as
+// TestPrograms runs real clients from the folder that CLIENTS names: npm's packages in node_modules, PyPI's in venv and venv-aider, as
 // .ci/clients installs them. A client that is not there has a row in the table that says so; without any the test fails.
 //
 //	CLIENTS=DIR go test -tags clients -run 'Libraries|Programs' -v ./proxy/conformance
@@ -153,7 +166,7 @@ func TestPrograms(t *testing.T) {
 				defer cancel()
 				command := exec.CommandContext(ctx, p.command[0], append(p.command[1:], args...)...)
 				command.Dir, command.Stdin = work, strings.NewReader(p.input)
-				command.Env = append([]string{"HOME=" + home, "PATH=" + os.Getenv("PATH")}, environment...)
+				command.Env = append([]string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "LITELLM_LOCAL_MODEL_COST_MAP=True"}, environment...)
 				shown, err := command.CombinedOutput()
 				if err != nil || !strings.Contains(string(shown), answer) {
 					t.Errorf("%v: %s", err, shown)

@@ -138,8 +138,9 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// TestPrograms runs real clients from the folder that CLIENTS names: npm's packages in node_modules, PyPI's in venv and venv-aider, as
-// .ci/clients installs them. A client that is not there has a row in the table that says so; without any the test fails.
+// TestPrograms runs real clients from the folder that CLIENTS names: npm's packages in node_modules, PyPI's in venv and
+// venv-aider, as .ci/clients installs them. A client that is not there has a row in the table that says so; without any the
+// test fails.
 //
 //	CLIENTS=DIR go test -tags clients -run 'Libraries|Programs' -v ./proxy/conformance
 func TestPrograms(t *testing.T) {

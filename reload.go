@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
 	"reflect"
 	"syscall"
 
@@ -39,33 +37,18 @@ type serving struct {
 
 // reloadOnHangup reads the settings again at each SIGHUP until the returned function is called.
 func reloadOnHangup(s *serving, from invocation) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	end, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-end:
-				return
-			case <-hangups:
-			}
-			next, err := from.settings(context.Background())
-			if err == nil {
-				err = s.reload(next)
-			}
-			if err != nil {
-				s.logger.Error("settings not reloaded: those of before stay", "error", err)
-				continue
-			}
-			s.logger.Info("settings reloaded", "upstreams", len(next.Upstreams), "mode", next.Mode)
+	return onSignal(syscall.SIGHUP, func(<-chan struct{}) bool {
+		next, err := from.settings(context.Background())
+		if err == nil {
+			err = s.reload(next)
 		}
-	}()
-	return func() {
-		signal.Stop(hangups)
-		close(end)
-		<-ended
-	}
+		if err != nil {
+			s.logger.Error("settings not reloaded: those of before stay", "error", err)
+			return true
+		}
+		s.logger.Info("settings reloaded", "upstreams", len(next.Upstreams), "mode", next.Mode)
+		return true
+	})
 }
 
 // reload has the server go on under other settings. Addresses, models and what counts their memory are only read at the

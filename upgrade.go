@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -70,33 +69,19 @@ type replaceable struct {
 // process is ready this one retires, and the returned channel is closed; if it ends before, this one goes on. stop ends the
 // waiting for signals, and a new process that is not ready.
 func replaceOnSignal(r replaceable) (replaced <-chan struct{}, stop func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGUSR2)
-	retired, end, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-end:
-				return
-			case <-signals:
-			}
-			r.logger.Info("upgrading: a new process is being started")
-			pid, err := r.startSuccessor(end)
-			if err == nil {
-				r.logger.Info("upgraded: this process ends with its last answer", "successor", pid)
-				r.retire()
-				close(retired)
-				return
-			}
+	retired := make(chan struct{})
+	return retired, onSignal(syscall.SIGUSR2, func(end <-chan struct{}) bool {
+		r.logger.Info("upgrading: a new process is being started")
+		pid, err := r.startSuccessor(end)
+		if err != nil {
 			r.logger.Error("not upgraded: this process goes on", "error", err)
+			return true
 		}
-	}()
-	return retired, func() {
-		signal.Stop(signals)
-		close(end)
-		<-ended
-	}
+		r.logger.Info("upgraded: this process ends with its last answer", "successor", pid)
+		r.retire()
+		close(retired)
+		return false
+	})
 }
 
 // startSuccessor returns once a new process is ready. One that is not yet is ended with end.

@@ -31,8 +31,9 @@ func (r *told) read(text string) (start int, ok bool) {
 
 // speaksForUser reports whether a text under a result is what the user said of it.
 func speaksForUser(text string) bool {
+	head := headOf(text, maxToldCall)
 	for _, tag := range [...]string{"<feedback>", "<answer>", "<user_message>"} {
-		if strings.Contains(headOf(text, maxToldCall), tag) {
+		if strings.Contains(head, tag) {
 			return true
 		}
 	}
@@ -51,8 +52,11 @@ func toldCall(text string) (called call, behind int, ok bool) {
 		command, _, ok := strings.Cut(headOf(rest, maxToldCall), printedThere)
 		return call{name: "shell", arguments: argumentOf(command)}, len(ranCommand) + len(command) + len(printedThere), ok
 	}
+	if !strings.HasPrefix(text, "[") {
+		return call{}, 0, false
+	}
 	head, _, ok := strings.Cut(headOf(text, maxToldCall), "] Result:")
-	if !ok || !strings.HasPrefix(head, "[") {
+	if !ok {
 		return call{}, 0, false
 	}
 	behind = len(head) + len("] Result:")

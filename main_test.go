@@ -127,7 +127,7 @@ func TestErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 }
 
 func TestInspectListsMetadataAndTensors(t *testing.T) {
-	stdout, _, err := pith(t, "", "model", "inspect", "scoring/models/all-MiniLM-L6-v2.Q8_0.gguf")
+	stdout, _, err := pith(t, "", "model", "inspect", "scoring/models/bge-small-en-v1.5.Q8_0.gguf")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ type Compression struct {
 type Scoring struct {
 	Scorer      string `default:"default" help:"How segments are scored: bm25, encoder, lm, a sum such as bm25+lm, or default (a cascade of the three)."`
 	Decoder     string `help:"GGUF file of the decoder; the embedded SmolLM2-135M-Instruct if empty."`
-	Encoder     string `help:"GGUF file of the encoder; the embedded all-MiniLM-L6-v2 if empty."`
+	Encoder     string `help:"GGUF file of the encoder; the embedded bge-small-en-v1.5 if empty."`
 	Precision   string `default:"int8" enum:"int8,f32" help:"Arithmetic of the decoder: int8, or f32 (the reference, several times slower)."`
 	ModelTokens int    `default:"4000" help:"Tokens that the decoder may read for one turn, counted as if nothing were cached; 0 does without it."`
 	Plan        string `default:"auto" help:"What the default scorer may cost for one turn, as time by a fixed table of the tier's speeds on two cores with nothing cached, so that it depends on no machine: such as 1s, or off. The encoder reads the beginnings of segments, and the decoder fewer, where more would cost more. auto is half of compression.deadline where requests are served, and off for files and measurements."`

@@ -115,7 +115,7 @@ func cheapSums(rows []row) []float64 {
 	sums := make([]float64, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		sums[i] = rounded(float64(r[FeatureBM25]) + 2*float64(r[FeatureCosineGap]) + 2*float64(r[FeatureLateGap]))
+		sums[i] = rounded(float64(r[FeatureBM25]) + 4*float64(r[FeatureInstructedGap]) + 4*float64(r[FeatureLateGap]))
 	}
 	return sums
 }

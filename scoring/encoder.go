@@ -31,19 +31,24 @@ type EncoderOptions struct {
 	Logger *slog.Logger
 }
 
-// maxEncoderTokens is the length that all-MiniLM-L6-v2 was trained for, [CLS] and [SEP] included; the rest of a text is
-// not read.
+// maxEncoderTokens is how much of a text is read, [CLS] and [SEP] included: what segments seldom exceed, and half of what the
+// embedded encoder could.
 const maxEncoderTokens = 256
 
-// Encoder turns texts into vectors whose dot product says how near they are in meaning: BERT (Devlin et al. 2019) with
-// mean pooling (Reimers and Gurevych 2019, "Sentence-BERT"). It is safe for concurrent use: calls share the workers.
+// instructionKey is where a GGUF file holds the encoder's instruction for queries; the format has no key of its own for it.
+const instructionKey = "pith.query_instruction"
+
+// Encoder turns texts into vectors whose dot product says how near they are in meaning: BERT (Devlin et al. 2019), trained on
+// pairs of texts (Reimers and Gurevych 2019, "Sentence-BERT"). It is safe for concurrent use: calls share the workers.
 type Encoder struct {
 	shape   encoderShape
 	options EncoderOptions
 	words   *tokenizer.WordPiece
 	limit   int
-	network *resident[*encoder]
-	source  atomic.Pointer[WeightSource]
+	// instruction stands before a query, but not before what is searched, where the encoder was trained so.
+	instruction string
+	network     *resident[*encoder]
+	source      atomic.Pointer[WeightSource]
 }
 
 // encoder is what takes memory of an Encoder: weights and passes.
@@ -59,7 +64,18 @@ type encoderShape struct {
 	depth, d, ffn, vocab, context int
 	heads, headDim                int
 	eps                           float32
+	pooling                       pooling
 }
+
+// pooling is how an encoder makes a text's vector of its tokens', in the numbers of GGUF's bert.pooling_type.
+type pooling uint64
+
+const (
+	// meanPooling takes the mean of all tokens (Reimers and Gurevych 2019, "Sentence-BERT").
+	meanPooling pooling = 1
+	// firstPooling takes the first token, [CLS] (Devlin et al. 2019).
+	firstPooling pooling = 2
+)
 
 // encoderPass takes packs through an encoder on one goroutine, in buffers of its own.
 type encoderPass interface {
@@ -73,8 +89,8 @@ type encoderWeights interface {
 	newPass(tier kernels.Tier, rows int) encoderPass
 }
 
-// LoadEncoder prepares the encoder in f: a BERT model with the tensors and metadata of llama.cpp's converter and mean
-// pooling.
+// LoadEncoder prepares the encoder in f: a BERT model with the tensors and metadata of llama.cpp's converter that takes the mean
+// of all tokens, or the first token.
 func LoadEncoder(f *gguf.File, o EncoderOptions) (*Encoder, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
@@ -84,6 +100,11 @@ func LoadEncoder(f *gguf.File, o EncoderOptions) (*Encoder, error) {
 		return nil, fmt.Errorf("load encoder: %w", err)
 	}
 	e := &Encoder{shape: shape, options: o, limit: min(maxEncoderTokens, shape.context)}
+	if f.Has(instructionKey) {
+		if e.instruction, err = f.Text(instructionKey); err != nil {
+			return nil, fmt.Errorf("load encoder: %w", err)
+		}
+	}
 	e.network = newResident(o.IdleTimeout, func() (*encoder, error) { return e.load(f) })
 	var vocabulary sync.WaitGroup
 	var vocabularyErr error
@@ -161,9 +182,12 @@ func encoderShapeOf(f *gguf.File) (encoderShape, error) {
 		return s, fmt.Errorf("%d heads do not divide a width of %d into multiples of %d", s.heads, s.d, headMultiple)
 	}
 	s.headDim = s.d / s.heads
-	const meanPooling = 1
-	if pooling, err := f.Uint("bert.pooling_type"); err != nil || pooling != meanPooling {
-		return s, fmt.Errorf("pooling type %d is not supported, want %d (mean)", pooling, meanPooling)
+	kind, err := f.Uint("bert.pooling_type")
+	if err != nil {
+		return s, err
+	}
+	if s.pooling = pooling(kind); s.pooling != meanPooling && s.pooling != firstPooling {
+		return s, fmt.Errorf("pooling type %d is not supported, want %d (mean) or %d (first token)", kind, meanPooling, firstPooling)
 	}
 	eps, err := f.Float("bert.attention.layer_norm_epsilon")
 	if err != nil {
@@ -194,7 +218,7 @@ func (e *Encoder) Tokens(text string) []int32 { return e.words.Encode(text, e.li
 // bit. It fails with ctx's error, which is looked at between layers, and if weights that were given up cannot be loaded again.
 func (e *Encoder) Embed(ctx context.Context, texts []string) ([][]float32, error) {
 	vectors := make([][]float32, len(texts))
-	err := e.each(ctx, e.tokenized(texts), func(i int, rows []float32) { vectors[i] = meanPool(rows, e.shape.d) })
+	err := e.each(ctx, e.tokenized(texts), func(i int, rows []float32) { vectors[i] = e.shape.pool(rows) })
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +253,7 @@ func (e *Encoder) encode(ctx context.Context, ids [][]int32) ([]Encoding, error)
 	encodings := make([]Encoding, len(ids))
 	err := e.each(ctx, ids, func(i int, rows []float32) {
 		d := e.shape.d
-		encodings[i] = Encoding{Unit: meanPool(rows, d), Tokens: make([]int8, max(0, len(rows)-2*d))}
+		encodings[i] = Encoding{Unit: e.shape.pool(rows), Tokens: make([]int8, max(0, len(rows)-2*d))}
 		for at := 0; at < len(encodings[i].Tokens); at += d {
 			quantizeUnit(encodings[i].Tokens[at:at+d], rows[d+at:])
 		}
@@ -325,20 +349,23 @@ func (e *Encoder) run(ctx context.Context, n *encoder, texts [][]int32, use func
 	return nil
 }
 
-// meanPool returns the mean of the rows of x [m, d], scaled to length 1.
-func meanPool(x []float32, d int) []float32 {
-	mean := make([]float64, d)
-	for ; len(x) > 0; x = x[d:] {
-		for i, v := range x[:d] {
-			mean[i] += float64(v)
+// pool returns the vector of a text whose tokens are the rows of x [m, d]: of length 1.
+func (s encoderShape) pool(x []float32) []float32 {
+	if s.pooling == firstPooling {
+		x = x[:s.d]
+	}
+	sum := make([]float64, s.d)
+	for ; len(x) > 0; x = x[s.d:] {
+		for i, v := range x[:s.d] {
+			sum[i] += float64(v)
 		}
 	}
 	var square float64
-	for _, v := range mean {
+	for _, v := range sum {
 		square += v * v
 	}
-	unit := make([]float32, d)
-	for i, v := range mean {
+	unit := make([]float32, s.d)
+	for i, v := range sum {
 		unit[i] = float32(v / math.Sqrt(square))
 	}
 	return unit

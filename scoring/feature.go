@@ -38,19 +38,22 @@ const (
 
 	// Vectors of the encoder, one set a segment whatever the query. Of code it reads the likeliest segments alone; the others
 	// get the middle of what it read.
-	FeatureCosine       // of the mean vectors (Reimers and Gurevych 2019)
-	FeatureCosineRank   // rank
-	FeatureCosineGap    // less the best
-	FeatureLate         // mean over the query's tokens of the best match among the segment's (ColBERT, Khattab and Zaharia 2020)
-	FeatureLateRank     // rank
-	FeatureLateGap      // less the best
-	FeatureLateContrast // mean over the query's tokens of what their best match exceeds the mean over the segments
-	FeatureWindow       // largest cosine to the mean of some neighbouring tokens (late chunking, Günther et al. 2024)
-	FeatureWindowGap    // less the best
-	FeatureTextCosine   // the largest cosine in the text
-	FeatureNearby       // mean cosine of the segments before and after in the text
-	FeatureHeadline     // cosine to the first line of a query of several
-	FeatureEcho         // largest cosine to one of the best segments by the cheap sum, itself left out: evidence of a second hop
+	FeatureCosine         // of the texts' vectors (Reimers and Gurevych 2019)
+	FeatureCosineRank     // rank
+	FeatureCosineGap      // less the best
+	FeatureLate           // mean over the query's tokens of the best match among the segment's (ColBERT, Khattab and Zaharia 2020)
+	FeatureLateRank       // rank
+	FeatureLateGap        // less the best
+	FeatureLateContrast   // mean over the query's tokens of what their best match exceeds the mean over the segments
+	FeatureWindow         // largest cosine of the mean of some neighbouring tokens (late chunking, Günther et al. 2024) to that of the query's
+	FeatureWindowGap      // less the best
+	FeatureTextCosine     // the largest cosine in the text
+	FeatureNearby         // mean cosine of the segments before and after in the text
+	FeatureHeadline       // cosine to the first line of a query of several
+	FeatureEcho           // largest cosine to one of the best segments by the cheap sum, itself left out: evidence of a second hop
+	FeatureInstructed     // cosine to the query after the encoder's instruction, where it has one
+	FeatureInstructedRank // rank
+	FeatureInstructedGap  // less the best
 
 	// Structure: what texts say of each other.
 	FeatureNamedByBest  // the text's name stands in one of the best segments of other texts
@@ -116,7 +119,7 @@ const (
 	FeaturePieceBM25        // BM25 among all pieces, of the best
 	FeaturePieceLate        // late interaction with the tokens of the piece alone
 	FeaturePieceLateGap     //
-	FeaturePieceCosine      // of the mean of its tokens' vectors with the query's
+	FeaturePieceCosine      // of the mean of its tokens' vectors with that of the query's
 	FeaturePieceCosineGap   //
 	FeaturePieceMentions    // share of the exact mentions
 	FeaturePieceSaved       // compression
@@ -136,6 +139,7 @@ var featureNames = [featureCount]string{
 	"compression",
 	"cosine", "cosine_rank", "cosine_gap", "late", "late_rank", "late_gap",
 	"late_contrast", "window", "window_gap", "text_cosine", "nearby", "headline", "echo",
+	"instructed", "instructed_rank", "instructed_gap",
 	"named_by_best", "names_best", "defines_used", "imported", "same_folder", "imported_name", "import_unused", "query_uses",
 	"users", "new_name", "name_near", "owner_near", "path_near", "current", "distance", "text_place", "local_place",
 	"tokens", "position", "text_at", "texts", "segments", "share", "form", "enclosed", "lines", "query_size", "query_code",

@@ -26,15 +26,18 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 	if err != nil {
 		return err
 	}
-	c.spend(c.asked.tokens + headlineTokens)
+	c.spend(c.questionTokens(encoder) + headlineTokens)
 	n := len(c.segments)
 	cosines, windows, matches := make([]float64, n), make([]float64, n), make([][]float32, n)
+	instructed := make([]float64, n)
 	headlines := make([]float64, n)
+	middle := meanUnit(c.asked.Tokens, encoder.shape.d)
 	err = inParallel(len(r.which), encoder.options.Workers, func(k int) error {
 		i := r.which[k]
 		e := c.vectors[i]
 		cosines[i] = kernelDot(encoder, e.Unit, c.asked.Unit)
-		windows[i] = bestWindow(encoder, c.asked.Unit, e.Tokens)
+		instructed[i] = kernelDot(encoder, e.Unit, c.instructed.Unit)
+		windows[i] = bestWindow(encoder, middle, e.Tokens)
 		matches[i] = bestMatches(encoder, c.asked.Tokens, e.Tokens)
 		headlines[i] = cosines[i]
 		if headline != nil {
@@ -60,13 +63,16 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 		textBest[c.textOf[i]] = max(textBest[c.textOf[i]], cosines[i])
 	}
 	bestCosine, bestLate := max(-1, slices.Max(cosines)), max(-1, slices.Max(late))
-	bestWindow := max(-1, slices.Max(windows))
-	cosineRanks, lateRanks := reciprocalRanks(cosines), reciprocalRanks(late)
+	bestWindow, bestInstructed := max(-1, slices.Max(windows)), max(-1, slices.Max(instructed))
+	cosineRanks, lateRanks, instructedRanks := reciprocalRanks(cosines), reciprocalRanks(late), reciprocalRanks(instructed)
 	for i := range rows {
 		r := &rows[i]
 		r.set(FeatureCosine, cosines[i])
 		r.set(FeatureCosineRank, cosineRanks[i])
 		r.set(FeatureCosineGap, cosines[i]-bestCosine)
+		r.set(FeatureInstructed, instructed[i])
+		r.set(FeatureInstructedRank, instructedRanks[i])
+		r.set(FeatureInstructedGap, instructed[i]-bestInstructed)
 		r.set(FeatureLate, late[i])
 		r.set(FeatureLateRank, lateRanks[i])
 		r.set(FeatureLateGap, late[i]-bestLate)
@@ -92,15 +98,24 @@ func (c *call) encoded(ctx context.Context, rows []row) error {
 
 // read sets the vectors of what is read, and of the query.
 func (c *call) read(ctx context.Context, encoder *Encoder, r reading) error {
-	encodings, err := c.encode(ctx, encoder, append(slices.Clip(r.passages), newPassage(c.query.short)))
+	queries := []passage{newPassage(c.query.short), newPassage(encoder.instruction + c.query.short)}
+	encodings, err := c.encode(ctx, encoder, append(slices.Clip(r.passages), queries...))
 	if err != nil {
 		return err
 	}
 	for k, i := range r.which {
 		c.vectors[i] = encodings[k]
 	}
-	c.asked = encodings[len(r.which)]
+	c.asked, c.instructed = encodings[len(r.which)], encodings[len(r.which)+1]
 	return nil
+}
+
+// questionTokens is what the encoder reads of the query itself.
+func (c *call) questionTokens(encoder *Encoder) int {
+	if encoder.instruction == "" {
+		return len(encoder.Tokens(c.query.short))
+	}
+	return len(encoder.Tokens(c.query.short)) + len(encoder.Tokens(encoder.instruction+c.query.short))
 }
 
 // spend counts what the encoder reads.
@@ -241,6 +256,20 @@ func bestWindow(e *Encoder, query []float32, text []int8) float64 {
 			return best
 		}
 	}
+}
+
+// meanUnit returns the mean of token vectors, scaled to length 1: what a run of tokens is about, to be compared with the mean of
+// another, whatever an encoder makes of a whole text. It is 0 without tokens.
+func meanUnit(tokens []int8, d int) []float32 {
+	mean := make([]float32, d)
+	for k, v := range tokens {
+		mean[k%d] += float32(v)
+	}
+	square := dot(mean, mean)
+	for k := range mean {
+		mean[k] /= float32(math.Sqrt(max(square, 1e-9)))
+	}
+	return mean
 }
 
 // widen takes token vectors back to length 1.

@@ -17,7 +17,8 @@ import (
 	"github.com/pith-llm/pith/scoring/models"
 )
 
-// golden reads the lines of a file that shared/models/reference.py wrote: numpy, f32, on the same GGUF files.
+// golden reads the lines of a file that a plain implementation in numpy wrote: f32, on the dequantised weights of the same
+// GGUF files.
 func golden[T any](t testing.TB, name string) []T {
 	t.Helper()
 	f, err := os.Open(filepath.Join("testdata", "golden", name))
@@ -254,7 +255,7 @@ func TestGoldenGreedy(t *testing.T) {
 }
 
 func TestGoldenEmbeddings(t *testing.T) {
-	lines := affordable(golden[goldenEmbedding](t, "minilm.jsonl"))
+	lines := affordable(golden[goldenEmbedding](t, "encoder.jsonl"))
 	var texts []string
 	for _, l := range lines {
 		texts = append(texts, l.Text)

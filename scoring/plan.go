@@ -16,14 +16,14 @@ type Speed struct {
 // `pith bench score --tier NAME` shows on AMD Zen 3, Zen 4 and Intel Sapphire Rapids, rounded down; the others
 // are guesses on the safe side, from the tier below. A change of this table changes what is forwarded.
 var speeds = [...]Speed{
-	kernels.Generic:    {1_000, 100},
-	kernels.NEONDot:    {2_500, 250},
-	kernels.NEONI8MM:   {4_000, 400},
-	kernels.AVX2:       {9_000, 800},
-	kernels.AVXVNNI:    {9_000, 800},
-	kernels.AVX512VNNI: {20_000, 2_000},
-	kernels.AVX512BF16: {24_000, 2_400},
-	kernels.AMX:        {40_000, 9_000},
+	kernels.Generic:    {500, 100},
+	kernels.NEONDot:    {1_250, 250},
+	kernels.NEONI8MM:   {2_000, 400},
+	kernels.AVX2:       {4_500, 800},
+	kernels.AVXVNNI:    {4_500, 800},
+	kernels.AVX512VNNI: {10_000, 2_000},
+	kernels.AVX512BF16: {12_000, 2_400},
+	kernels.AMX:        {19_000, 9_000},
 }
 
 // SpeedOf returns the speeds that a Plan reckons with on a tier.

@@ -164,6 +164,7 @@ func (c *call) pieceVectors(rows []row, pieces []Piece, encoder *Encoder, segmen
 		return
 	}
 	d := encoder.shape.d
+	asked := meanUnit(query.Tokens, d)
 	s := c.segments[pieces[0].Segment]
 	at := encoder.count(strings.TrimSuffix(s.document(), s.Text))
 	for i, p := range pieces {
@@ -178,16 +179,7 @@ func (c *call) pieceVectors(rows []row, pieces []Piece, encoder *Encoder, segmen
 		}
 		own := segment.Tokens[from:to]
 		rows[i].set(FeaturePieceLate, meanMatch([][]float32{bestMatches(encoder, query.Tokens, own)})[0])
-		mean := make([]float64, d)
-		for k, v := range own {
-			mean[k%d] += float64(v)
-		}
-		product, square := 0.0, 0.0
-		for k, v := range mean {
-			product += v * float64(query.Unit[k])
-			square += v * v
-		}
-		rows[i].set(FeaturePieceCosine, product/math.Sqrt(max(square, 1e-9)))
+		rows[i].set(FeaturePieceCosine, dot(meanUnit(own, d), asked))
 	}
 }
 

@@ -318,16 +318,17 @@ func (s *Scorer) summed(ctx context.Context, c *call) ([]float64, error) {
 
 // call is one Score under way.
 type call struct {
-	scorer   *Scorer
-	query    query
-	segments []Segment
-	keys     []cache.Key // of the segments' documents
-	textOf   []int       // number of each segment's text, from 0
-	texts    int
-	purse    purse      // what is left of the plan
-	vectors  []encoding // of the segments; zero of those that are not read
-	asked    encoding   // of the query
-	out      Scores
+	scorer     *Scorer
+	query      query
+	segments   []Segment
+	keys       []cache.Key // of the segments' documents
+	textOf     []int       // number of each segment's text, from 0
+	texts      int
+	purse      purse      // what is left of the plan
+	vectors    []encoding // of the segments; zero of those that are not read
+	asked      encoding   // of the query
+	instructed encoding   // of the query after the encoder's instruction
+	out        Scores
 }
 
 func (s *Scorer) newCall(query string, segments []Segment) *call {

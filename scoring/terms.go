@@ -37,11 +37,11 @@ func (c *call) cosines(ctx context.Context, which []int) ([]float64, int, error)
 	if err := c.read(ctx, encoder, c.allOf(which)); err != nil {
 		return nil, 0, err
 	}
-	tokens := c.asked.tokens
+	tokens := c.questionTokens(encoder)
 	cosines := make([]float64, len(which))
 	for k, i := range which {
 		tokens += c.vectors[i].tokens
-		cosines[k] = dot(c.vectors[i].Unit, c.asked.Unit)
+		cosines[k] = dot(c.vectors[i].Unit, c.instructed.Unit)
 	}
 	return cosines, tokens, nil
 }

@@ -1,5 +1,5 @@
 // Package models embeds the two models that pith scores with, so that a binary which imports it needs no download.
-// It imports nothing: only a program that links it carries the 124 MB.
+// It imports nothing: only a program that links it carries the 135 MB.
 package models
 
 import _ "embed"
@@ -10,8 +10,8 @@ import _ "embed"
 //go:embed SmolLM2-135M-Instruct.Q4_1.gguf
 var Decoder string
 
-// Encoder is all-MiniLM-L6-v2 as a GGUF file (matrices Q8_0, the rest F32).
-// Apache-2.0, sentence-transformers.
+// Encoder is bge-small-en-v1.5 as a GGUF file (matrices Q8_0, the rest F32).
+// MIT, BAAI.
 //
-//go:embed all-MiniLM-L6-v2.Q8_0.gguf
+//go:embed bge-small-en-v1.5.Q8_0.gguf
 var Encoder string

@@ -13,7 +13,7 @@ import (
 func TestEmbeddedFilesAreTheOnesInTheReadme(t *testing.T) {
 	for name, file := range map[string]struct{ content, sum string }{
 		"decoder": {models.Decoder, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
-		"encoder": {models.Encoder, "0246151d8aee445f399cd58a4286b440716491b887bedb8f58fd25457e0936a2"},
+		"encoder": {models.Encoder, "6f7d70ac6880add1fd8378980bbc12a94ea46220428ca86b0df7063fbe8c2ab6"},
 	} {
 		h := sha256.New()
 		if _, err := io.Copy(h, strings.NewReader(file.content)); err != nil {

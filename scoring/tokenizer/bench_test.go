@@ -23,7 +23,7 @@ func corpus(tb testing.TB) map[string]string {
 		"widened before the harbour was dredged; the engineers favoured delay. Its minutes record that Alderman Thistlewood spoke at length.\n"
 	return map[string]string{
 		"code":    strings.Repeat(code, 4),
-		"numbers": read("../testdata/golden/minilm.jsonl"),
+		"numbers": read("../testdata/golden/encoder.jsonl"),
 		"prose":   strings.Repeat(prose, 400),
 		"letter":  strings.Repeat("a", 1<<20),
 		"spaces":  strings.Repeat(" ", 1<<20),
@@ -65,7 +65,7 @@ func BenchmarkEncode(b *testing.B) {
 			ids = bpe.Encode(ids[:0], text)
 		}
 	})
-	b.Run("model=minilm", func(b *testing.B) {
+	b.Run("model=encoder", func(b *testing.B) {
 		b.SetBytes(int64(len(text)))
 		for b.Loop() {
 			wordPiece.Encode(text, 0)

@@ -115,7 +115,7 @@ func TestDecoderTokensEqualTheReference(t *testing.T) {
 
 func TestEncoderTokensEqualTheReference(t *testing.T) {
 	w := encoder(t)
-	for _, g := range readGolden(t, "minilm.jsonl") {
+	for _, g := range readGolden(t, "encoder.jsonl") {
 		if got := w.Encode(g.Text, 256); !slices.Equal(got, g.IDs) {
 			t.Errorf("%q:\n got %v\nwant %v", g.Text, got, g.IDs)
 		}
@@ -139,8 +139,8 @@ func TestTokensEqualHuggingFace(t *testing.T) {
 	lines := 0
 	for line := range strings.Lines(string(file)) {
 		var want struct {
-			Text            string
-			Smollm2, Minilm []int32
+			Text          string
+			Smollm2, Bert []int32
 		}
 		if err := json.Unmarshal([]byte(line), &want); err != nil {
 			t.Fatal(err)
@@ -149,8 +149,8 @@ func TestTokensEqualHuggingFace(t *testing.T) {
 		if got := b.Encode(nil, want.Text); !slices.Equal(got, want.Smollm2) {
 			t.Errorf("decoder, %q:\n got %v\nwant %v", want.Text, got, want.Smollm2)
 		}
-		if got := w.Encode(want.Text, 256); !slices.Equal(got, want.Minilm) {
-			t.Errorf("encoder, %q:\n got %v\nwant %v", want.Text, got, want.Minilm)
+		if got := w.Encode(want.Text, 256); !slices.Equal(got, want.Bert) {
+			t.Errorf("encoder, %q:\n got %v\nwant %v", want.Text, got, want.Bert)
 		}
 	}
 	if lines < 400 {

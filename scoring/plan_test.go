@@ -37,7 +37,7 @@ func planned(tier kernels.Tier, d time.Duration) scoring.Options {
 func TestPlanBoundsWhatIsRead(t *testing.T) {
 	// Plans that pay for no more than some hundred tokens of the encoder: the tests run in plain Go too.
 	for tier, d := range map[kernels.Tier]time.Duration{
-		kernels.Generic: 600 * time.Millisecond, kernels.AVX2: 60 * time.Millisecond, kernels.AMX: 40 * time.Millisecond,
+		kernels.Generic: 600 * time.Millisecond, kernels.AVX2: 60 * time.Millisecond, kernels.AMX: 20 * time.Millisecond,
 	} {
 		for _, n := range []int{1, 100, 3000} {
 			segments := report(n)
@@ -120,10 +120,13 @@ func TestPlanOfNothing(t *testing.T) {
 
 // A plan with room for everything changes nothing.
 func TestAmplePlanIsNone(t *testing.T) {
-	segments := report(4)
-	want := score(t, newScorer(t, "default", scoring.Options{ModelTokens: 700}), dredged, segments)
+	segments := report(2)
+	want := score(t, newScorer(t, "default", scoring.Options{ModelTokens: 400}), dredged, segments)
+	if !slices.ContainsFunc(want.Stages, func(s scoring.Stage) bool { return s.Name == "decoder" }) {
+		t.Fatal("the decoder reads nothing")
+	}
 	o := planned(kernels.Generic, time.Hour)
-	o.ModelTokens = 700
+	o.ModelTokens = 400
 	got := score(t, newScorer(t, "default", o), dredged, segments)
 	if !slices.Equal(got.Values, want.Values) || got.ModelTokens != want.ModelTokens || got.Cut+got.Unread > 0 {
 		t.Errorf("got %v for %d tokens, want %v for %d", got.Values, got.ModelTokens, want.Values, want.ModelTokens)
@@ -133,8 +136,8 @@ func TestAmplePlanIsNone(t *testing.T) {
 // Under a plan the scores are those of the query and the segments alone, whatever the cores, what is cached and what was
 // scored before or at the same time.
 func TestPlannedScoresDependOnNothingElse(t *testing.T) {
-	segments := report(60)
-	o := planned(kernels.AVX2, 150*time.Millisecond)
+	segments := report(30)
+	o := planned(kernels.AVX2, 75*time.Millisecond)
 	s := newScorer(t, "default", o)
 	want := score(t, s, dredged, segments)
 	if want.Cut == 0 {
@@ -147,16 +150,16 @@ func TestPlannedScoresDependOnNothingElse(t *testing.T) {
 		}
 	}
 	same("again", s)
-	score(t, s, dredged, report(90)) // a later turn
-	score(t, s, "who sells bread?", segments[:30])
+	score(t, s, dredged, report(45)) // a later turn
+	score(t, s, "who sells bread?", segments[:15])
 	same("after others", s)
 	o.KVBytes, o.ScoreBytes = 1, 1
 	same("without caches", newScorer(t, "default", o))
-	unplanned := newScorer(t, "default", scoring.Options{})
+	unplanned := newScorer(t, "default", scoring.Options{ModelTokens: 500})
 	score(t, unplanned, dredged, segments)
-	same("with the caches of one that reads all", unplanned.WithPlan(planned(kernels.AVX2, 150*time.Millisecond).Plan))
+	same("with the caches of one that reads all", unplanned.WithPlan(o.Plan))
 	for _, workers := range []int{1, 3} {
-		o := planned(kernels.AVX2, 150*time.Millisecond)
+		o := planned(kernels.AVX2, 75*time.Millisecond)
 		o.Encoder = func() (*scoring.Encoder, error) {
 			file, err := gguf.Parse(models.Encoder)
 			if err != nil {
@@ -203,7 +206,7 @@ func TestPiecesAreRatedByWhatWasRead(t *testing.T) {
 		}
 		return needs
 	}
-	o := planned(kernels.AVX2, 200*time.Millisecond)
+	o := planned(kernels.AVX2, 100*time.Millisecond)
 	want := refine(o)
 	o.KVBytes, o.ScoreBytes = 1, 1
 	if !slices.Equal(refine(o), want) {

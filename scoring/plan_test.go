@@ -157,7 +157,7 @@ func TestPlannedScoresDependOnNothingElse(t *testing.T) {
 	same("without caches", newScorer(t, "default", o))
 	unplanned := newScorer(t, "default", scoring.Options{ModelTokens: 500})
 	score(t, unplanned, dredged, segments)
-	same("with the caches of one that reads all", unplanned.WithPlan(o.Plan))
+	same("with the caches of one that reads more", unplanned.WithPlan(o.Plan))
 	for _, workers := range []int{1, 3} {
 		o := planned(kernels.AVX2, 75*time.Millisecond)
 		o.Encoder = func() (*scoring.Encoder, error) {

@@ -37,7 +37,7 @@ func planned(tier kernels.Tier, d time.Duration) scoring.Options {
 func TestPlanBoundsWhatIsRead(t *testing.T) {
 	// Plans that pay for no more than some hundred tokens of the encoder: the tests run in plain Go too.
 	for tier, d := range map[kernels.Tier]time.Duration{
-		kernels.Generic: 600 * time.Millisecond, kernels.AVX2: 60 * time.Millisecond, kernels.AMX: 20 * time.Millisecond,
+		kernels.Generic: 600 * time.Millisecond, kernels.AVX2: 60 * time.Millisecond, kernels.AMX: 40 * time.Millisecond,
 	} {
 		for _, n := range []int{1, 100, 3000} {
 			segments := report(n)
@@ -206,7 +206,7 @@ func TestPiecesAreRatedByWhatWasRead(t *testing.T) {
 		}
 		return needs
 	}
-	o := planned(kernels.AVX2, 100*time.Millisecond)
+	o := planned(kernels.AVX2, 200*time.Millisecond)
 	want := refine(o)
 	o.KVBytes, o.ScoreBytes = 1, 1
 	if !slices.Equal(refine(o), want) {

@@ -20,7 +20,7 @@ type evalFitCommand struct {
 	Folds    string   `placeholder:"DIR" help:"Folder for the combinations without each fold, which 'pith eval run --folds' reads."`
 	LeaveOut []string `placeholder:"NAME,…" help:"Features to leave out besides those by which data sets give their gold away; to see what each adds."`
 	Anything bool     `help:"Leave only --leave-out out."`
-	Only     []string `placeholder:"FAMILY,…" help:"Fit only these families, such as code, on segments of theirs; the others stay as they are in the files at --out and --folds."`
+	Only     []string `placeholder:"MODEL,…" help:"Fit only these models, such as code, on their segments; the others stay as they are in the files at --out and --folds."`
 	Trees    int      `default:"200" help:"Trees of a model."`
 	Leaves   int      `default:"6" help:"Leaves of a tree."`
 	Shrink   float64  `default:"0.05" help:"Share of a step that a tree takes."`
@@ -64,18 +64,18 @@ func (c *evalFitCommand) Run(_ context.Context, std streams) error {
 	return nil
 }
 
-// write writes one tree a line, and the families that were not fitted as they are in the file.
+// write writes one tree a line, and the models that were not fitted as they are in the file.
 func (c *evalFitCommand) write(path string, fitted scoring.Combination) error {
 	if len(c.Only) > 0 {
 		file, err := os.ReadFile(path)
 		if err != nil {
-			return fmt.Errorf("--only keeps the other families of this file: %w", err)
+			return fmt.Errorf("--only keeps the other models of this file: %w", err)
 		}
 		before, err := scoring.ParseCombination(file)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		maps.Copy(before.Families, fitted.Families)
+		maps.Copy(before.Models, fitted.Models)
 		fitted = *before
 	}
 	var out bytes.Buffer

@@ -203,7 +203,7 @@ func TestEvalFitOfOneFamilyKeepsTheOthers(t *testing.T) {
 	}
 	fit := []string{"eval", "fit", "--features", features, "--trees", "3", "--only", "code", "--out", combination}
 	if _, _, err := pith(t, "", fit...); err == nil || !strings.Contains(err.Error(), combination) {
-		t.Errorf("there is no file whose other families could be kept: %v", err)
+		t.Errorf("there is no file whose other models could be kept: %v", err)
 	}
 	before, err := os.ReadFile("scoring/combination.json")
 	if err != nil {
@@ -227,12 +227,12 @@ func TestEvalFitOfOneFamilyKeepsTheOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(fitted.Families["code"].Cheap.Trees); n != 3 {
-		t.Errorf("the family that was fitted has %d trees", n)
+	if n := len(fitted.Models["code"].Cheap.Trees); n != 3 {
+		t.Errorf("the model that was fitted has %d trees", n)
 	}
-	fitted.Families["code"] = old.Families["code"]
+	fitted.Models["code"] = old.Models["code"]
 	if !reflect.DeepEqual(fitted, old) {
-		t.Error("another family was changed")
+		t.Error("another model was changed")
 	}
 }
 

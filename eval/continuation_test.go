@@ -38,3 +38,22 @@ func TestContinuationGains(t *testing.T) {
 		t.Error("a case of two texts is a completion of its only text")
 	}
 }
+
+func TestLastLines(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		n    int
+		want string
+	}{
+		{"a\nb\nc\n", 2, "b\nc\n"},
+		{"a\nb\nc", 2, "b\nc"},
+		{"a\n\nc\n", 2, "\nc\n"},
+		{"a\nb\n", 2, "a\nb\n"},
+		{"a\nb\n", 3, "a\nb\n"},
+		{"", 1, ""},
+	} {
+		if got := lastLines(c.text, c.n); got != c.want {
+			t.Errorf("the last %d lines of %q are %q, want %q", c.n, c.text, got, c.want)
+		}
+	}
+}

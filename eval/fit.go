@@ -33,7 +33,7 @@ type FitOptions struct {
 	Boost   BoostOptions
 	// LeaveOut names features that no tree may ask about.
 	LeaveOut []string
-	// Only names the families to fit; nil is all.
+	// Only names the models to fit; nil is all: see scoring.ModelNames.
 	Only []string
 }
 
@@ -45,7 +45,7 @@ var DefaultLeaveOut = []string{"text_at", "tokens", "share", "lines"}
 // DefaultBoost is what the combination in the repository was fitted with.
 var DefaultBoost = BoostOptions{Trees: 200, Leaves: 6, Rate: 0.05, Ridge: 8, MinWeight: 1}
 
-// Fit is a fitted combination, and the same without each fold, of the families that were asked for.
+// Fit is a fitted combination, and the same without each fold, of the models that were asked for.
 type Fit struct {
 	All   scoring.Combination
 	Folds [Folds]scoring.Combination
@@ -65,20 +65,23 @@ func FitCombination(o FitOptions) (Fit, []FeatureCase, error) {
 	}
 	helped := make([]FeatureCase, len(cases))
 	for i := range cases {
-		cases[i].Segments = slices.DeleteFunc(cases[i].Segments, func(s FeatureSegment) bool { return !o.fits(s.Family) })
+		cases[i].Segments = slices.DeleteFunc(cases[i].Segments, func(s FeatureSegment) bool { return !o.fits(s.model()) })
 		helped[i] = cases[i].withHelpers()
 	}
 	return o.fitAll(helped), cases, nil
 }
 
-// fits reports whether a family is one of those to fit.
-func (o FitOptions) fits(family string) bool { return o.Only == nil || slices.Contains(o.Only, family) }
+// fits reports whether a model is one of those to fit.
+func (o FitOptions) fits(model string) bool { return o.Only == nil || slices.Contains(o.Only, model) }
 
-// checkOnly names a family that there is not.
+// model is the name of the model that is asked about a segment.
+func (s FeatureSegment) model() string { return scoring.ModelOf(s.Family, s.Values) }
+
+// checkOnly names a model that there is not.
 func (o FitOptions) checkOnly() error {
 	for _, name := range o.Only {
-		if !slices.ContainsFunc(families, func(f scoring.Family) bool { return f.String() == name }) {
-			return fmt.Errorf("no family is called %q: there are %v", name, families)
+		if !slices.Contains(scoring.ModelNames(), name) {
+			return fmt.Errorf("no model is called %q: there are %v", name, scoring.ModelNames())
 		}
 	}
 	return nil
@@ -116,53 +119,50 @@ func (o FitOptions) fitAll(cases []FeatureCase) Fit {
 			}
 			return without(fold, k)
 		})
-		for name, model := range fit.Folds[k].Families {
+		for name, model := range fit.Folds[k].Models {
 			model.Command = fmt.Sprintf("%s (without fold %d)", o.Command, k)
-			fit.Folds[k].Families[name] = model
+			fit.Folds[k].Models[name] = model
 		}
 	}
 	return fit
 }
 
-// families are those that a combination knows.
-var families = []scoring.Family{scoring.Prose, scoring.Code, scoring.Records}
-
-// fittedModel is one of a family's models: where it stands, from which feature on it reads, and what it is fitted on.
-type fittedModel struct {
-	of    func(*scoring.FamilyModel) *scoring.Boost
+// fittedPart is one of a model's sums of trees: where it stands, from which feature on it reads, and what it is fitted on.
+type fittedPart struct {
+	of    func(*scoring.Model) *scoring.Boost
 	reads [2]int
-	rows  func(c FeatureCase, family string) []boostRow
+	rows  func(c FeatureCase, model string) []boostRow
 }
 
-var fittedModels = []fittedModel{
-	{func(m *scoring.FamilyModel) *scoring.Boost { return &m.Cheap }, scoring.CheapFeatures, cheapRows},
-	{func(m *scoring.FamilyModel) *scoring.Boost { return &m.Full }, scoring.FullFeatures, fullRows},
-	{func(m *scoring.FamilyModel) *scoring.Boost { return &m.Piece }, scoring.PieceFeatures, pieceRows},
+var fittedParts = []fittedPart{
+	{func(m *scoring.Model) *scoring.Boost { return &m.Cheap }, scoring.CheapFeatures, cheapRows},
+	{func(m *scoring.Model) *scoring.Boost { return &m.Full }, scoring.FullFeatures, fullRows},
+	{func(m *scoring.Model) *scoring.Boost { return &m.Piece }, scoring.PieceFeatures, pieceRows},
 }
 
 // fit fits a combination on the cases of the folds to use; it is not calibrated.
 func (o FitOptions) fit(cases []FeatureCase, use func(fold int) bool) scoring.Combination {
-	c := scoring.Combination{Families: map[string]scoring.FamilyModel{}}
-	for _, family := range families {
-		if !o.fits(family.String()) {
+	c := scoring.Combination{Models: map[string]scoring.Model{}}
+	for _, name := range scoring.ModelNames() {
+		if !o.fits(name) {
 			continue
 		}
-		out := scoring.FamilyModel{Command: o.Command}
-		for _, m := range fittedModels {
+		out := scoring.Model{Command: o.Command}
+		for _, part := range fittedParts {
 			var rows []boostRow
 			for _, f := range cases {
 				if use(FoldOf(f.Group)) {
-					rows = append(rows, m.rows(f, family.String())...)
+					rows = append(rows, part.rows(f, name)...)
 				}
 			}
-			*m.of(&out) = o.boost(rows, m.reads)
+			*part.of(&out) = o.boost(rows, part.reads)
 		}
-		c.Families[family.String()] = out
+		c.Models[name] = out
 	}
 	return c
 }
 
-// boost fits one model; it has no trees if there are no rows.
+// boost fits one sum of trees; it has no trees if there are no rows.
 func (o FitOptions) boost(rows []boostRow, features [2]int) scoring.Boost {
 	if len(rows) == 0 {
 		return scoring.Boost{}
@@ -177,11 +177,11 @@ type heldOut struct {
 	needed bool
 }
 
-// ofFamily returns the segments of a family and how many of them are needed: none of a case in which whole files are
+// ofModel returns the segments of a model and how many of them are needed: none of a case in which whole files are
 // needed, which says little about segments.
-func ofFamily(c FeatureCase, family string) (segments []FeatureSegment, needed int) {
+func ofModel(c FeatureCase, model string) (segments []FeatureSegment, needed int) {
 	for _, s := range c.Segments {
-		if s.Family != family {
+		if s.model() != model {
 			continue
 		}
 		segments = append(segments, s)
@@ -222,10 +222,10 @@ func (c FeatureCase) withHelpers() FeatureCase {
 // maxNeeded is how many needed segments a case may have.
 const maxNeeded = 24
 
-// cheapRows returns the cheap features of the segments of a family. What is needed weighs as much as what is not, and
+// cheapRows returns the cheap features of the segments of a model. What is needed weighs as much as what is not, and
 // cases weigh alike, whatever their size.
-func cheapRows(c FeatureCase, family string) []boostRow {
-	segments, needed := ofFamily(c, family)
+func cheapRows(c FeatureCase, model string) []boostRow {
+	segments, needed := ofModel(c, model)
 	rows := make([]boostRow, len(segments))
 	for i, s := range segments {
 		rows[i] = boostRow{values: s.Values[:scoring.CheapFeatures[1]], needed: s.Needed}
@@ -236,10 +236,10 @@ func cheapRows(c FeatureCase, family string) []boostRow {
 	return rows
 }
 
-// fullRows returns all features of the segments of a family that the decoder read. They weigh alike: log loss on cases that
+// fullRows returns all features of the segments of a model that the decoder read. They weigh alike: log loss on cases that
 // no fit has seen is 0.152 on nq_multidoc and multihop, and 0.160 with the weights of cheapRows.
-func fullRows(c FeatureCase, family string) []boostRow {
-	segments, _ := ofFamily(c, family)
+func fullRows(c FeatureCase, model string) []boostRow {
+	segments, _ := ofModel(c, model)
 	var rows []boostRow
 	for _, s := range segments {
 		if len(s.Values) > scoring.CheapFeatures[1] {
@@ -249,12 +249,12 @@ func fullRows(c FeatureCase, family string) []boostRow {
 	return rows
 }
 
-// pieceRows returns the pieces of the needed segments of a family; segments weigh alike.
-func pieceRows(c FeatureCase, family string) []boostRow {
+// pieceRows returns the pieces of the needed segments of a model; segments weigh alike.
+func pieceRows(c FeatureCase, model string) []boostRow {
 	var rows []boostRow
 	for _, s := range c.Segments {
 		for _, p := range s.Pieces {
-			if s.Family == family {
+			if s.model() == model {
 				rows = append(rows, boostRow{values: p.Values, needed: p.Needed, weight: caseWeight / float64(len(s.Pieces))})
 			}
 		}
@@ -265,13 +265,13 @@ func pieceRows(c FeatureCase, family string) []boostRow {
 // caseWeight is what each side of a case weighs.
 const caseWeight = 8
 
-// calibrated returns c with bias and scale of every model set by the cases. judge returns what is asked about the cases of a
+// calibrated returns c with bias and scale of all sums set by the cases. judge returns what is asked about the cases of a
 // fold: a combination that was fitted like c but on none of them, or nil to leave them out.
 func calibrated(c scoring.Combination, cases []FeatureCase, judge func(fold int) *scoring.Combination) scoring.Combination {
-	out := scoring.Combination{Families: map[string]scoring.FamilyModel{}}
-	for name, model := range c.Families {
-		for _, m := range fittedModels {
-			b := m.of(&model)
+	out := scoring.Combination{Models: map[string]scoring.Model{}}
+	for name, model := range c.Models {
+		for _, part := range fittedParts {
+			b := part.of(&model)
 			if len(b.Trees) == 0 {
 				continue
 			}
@@ -281,14 +281,14 @@ func calibrated(c scoring.Combination, cases []FeatureCase, judge func(fold int)
 				if j == nil {
 					continue
 				}
-				other := j.Families[name]
-				for _, r := range m.rows(f, name) {
-					held = append(held, heldOut{m.of(&other).Sum(m.reads[0], r.values), r.needed})
+				other := j.Models[name]
+				for _, r := range part.rows(f, name) {
+					held = append(held, heldOut{part.of(&other).Sum(part.reads[0], r.values), r.needed})
 				}
 			}
 			b.Bias, b.Scale = platt(held)
 		}
-		out.Families[name] = model
+		out.Models[name] = model
 	}
 	return out
 }

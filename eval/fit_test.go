@@ -141,8 +141,8 @@ func TestFitOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := map[string]scoring.FamilyModel{"code": all.All.Families["code"]}; !reflect.DeepEqual(code.All.Families, want) {
-		t.Error("alone, a family is fitted otherwise than among others")
+	if want := map[string]scoring.Model{"code": all.All.Models["code"]}; !reflect.DeepEqual(code.All.Models, want) {
+		t.Error("alone, a model is fitted otherwise than among others")
 	}
 	for _, c := range cases {
 		for _, s := range c.Segments {
@@ -152,7 +152,7 @@ func TestFitOnly(t *testing.T) {
 		}
 	}
 	if _, _, err := eval.FitCombination(eval.FitOptions{Features: []string{file}, Boost: boost, Only: []string{"verse"}}); err == nil || !strings.Contains(err.Error(), `"verse"`) {
-		t.Errorf("a family that there is not: %v", err)
+		t.Errorf("a model that there is not: %v", err)
 	}
 }
 

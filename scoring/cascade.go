@@ -20,7 +20,7 @@ func (s *Scorer) cascaded(ctx context.Context, c *call) ([]float64, error) {
 		return nil, err
 	}
 	first := c.probabilities(s.combination, rows, nil)
-	which, err := c.worthReading(s.combination, first, c.decoderTokens())
+	which, err := c.worthReading(s.combination, rows, first, c.decoderTokens())
 	if err != nil {
 		return nil, err
 	}
@@ -121,11 +121,11 @@ func cheapSums(rows []row) []float64 {
 }
 
 // worthReading returns the segments that the decoder reads for a price: those first whose need is the least certain for
-// what they cost, and none of a family for which a combination makes nothing of what it reads.
-func (c *call) worthReading(combination *Combination, probabilities []float64, price int) ([]int, error) {
+// what they cost, and none of which a combination makes nothing of what it reads.
+func (c *call) worthReading(combination *Combination, rows []row, probabilities []float64, price int) ([]int, error) {
 	values := make([]float64, len(probabilities))
 	for i, p := range probabilities {
-		if values[i] = math.NaN(); !combination.reads(c.segments[i].Family) {
+		if values[i] = math.NaN(); !combination.reads(c.segments[i].Family, &rows[i]) {
 			continue
 		}
 		values[i] = rounded(1e4 * p * (1 - p) / float64(16+len(c.segments[i].Text)/4+len(c.query.short)/4))

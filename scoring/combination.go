@@ -5,26 +5,41 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 )
 
-// Combination turns features into the probability that a segment is needed, by family: boosted trees (Friedman 2001,
-// "Greedy Function Approximation") on the log-odds. There are up to three for each family: from the cheap features of all
-// segments, from these and the decoder's of those that it read, and for the pieces of a needed segment. `pith eval fit` makes it.
+// Combination turns features into the probability that a segment is needed: boosted trees (Friedman 2001, "Greedy Function
+// Approximation") on the log-odds. It has a model for each of ModelNames. `pith eval fit` makes it.
 type Combination struct {
-	// Families holds the models of each family by name.
-	Families map[string]FamilyModel `json:"families"`
+	Models map[string]Model `json:"models"`
 }
 
-// FamilyModel is what a Combination knows of one family.
-type FamilyModel struct {
+// Model is up to three sums of trees: from the cheap features of all segments, from these and the decoder's of those that it
+// read, and for the pieces of a needed segment.
+type Model struct {
 	// Command is how it was made.
 	Command string `json:"command"`
 	Cheap   Boost  `json:"cheap"`
-	// Full takes the place of Cheap where the decoder has read. It has no trees where the decoder reads nothing of a family.
+	// Full takes the place of Cheap where the decoder has read. It has no trees where the decoder reads nothing.
 	Full Boost `json:"full,omitzero"`
-	// Piece is for the pieces of needed segments, in families that are divided.
+	// Piece is for the pieces of needed segments, where they are divided.
 	Piece Boost `json:"piece,omitzero"`
+}
+
+// completion names the model of segments of code where the query is code, too: what follows a cursor needs other segments
+// than a question about the code. One model for both kept less of what either needs.
+const completion = "completion"
+
+// ModelNames are the models of a Combination: one for each family, and that for completions of code.
+func ModelNames() []string { return append(slices.Clone(familyNames[:]), completion) }
+
+// ModelOf returns the name of the model for a segment of a family with these features.
+func ModelOf(family string, values []float32) string {
+	if family == Code.String() && values[FeatureQueryCode] != 0 {
+		return completion
+	}
+	return family
 }
 
 // Boost is a sum of trees.
@@ -49,15 +64,15 @@ var combinationFile []byte
 // DefaultCombination is the one in the repository.
 var DefaultCombination = sync.OnceValues(func() (*Combination, error) { return ParseCombination(combinationFile) })
 
-// ParseCombination reads a combination and checks that it knows every family.
+// ParseCombination reads a combination and checks that it has every model.
 func ParseCombination(file []byte) (*Combination, error) {
 	var c Combination
 	if err := json.Unmarshal(file, &c); err != nil {
 		return nil, fmt.Errorf("combination: %w", err)
 	}
-	for f := range familyCount {
-		if _, ok := c.Families[f.String()]; !ok {
-			return nil, fmt.Errorf("combination: no model for %s", f)
+	for _, name := range ModelNames() {
+		if _, ok := c.Models[name]; !ok {
+			return nil, fmt.Errorf("combination: no model for %s", name)
 		}
 	}
 	return &c, nil
@@ -83,16 +98,16 @@ func (b *Boost) logOdds(r *row, parts *row) float64 {
 
 // probability returns how likely a segment of the family with these features is needed.
 func (c *Combination) probability(family Family, r *row, parts *row) float64 {
-	m := c.Families[family.String()]
+	m := c.Models[ModelOf(family.String(), r[:])]
 	if r.read() && len(m.Full.Trees) > 0 {
 		return logistic(m.Full.logOdds(r, parts))
 	}
 	return logistic(m.Cheap.logOdds(r, parts))
 }
 
-// reads reports whether what the decoder says of segments of a family changes anything.
-func (c *Combination) reads(family Family) bool {
-	return len(c.Families[family.String()].Full.Trees) > 0
+// reads reports whether what the decoder says of a segment of the family with these features changes anything.
+func (c *Combination) reads(family Family, r *row) bool {
+	return len(c.Models[ModelOf(family.String(), r[:])].Full.Trees) > 0
 }
 
 // logistic turns log-odds into a probability.

@@ -168,12 +168,12 @@ func TestDecoderReadsOnlyWhatCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deaf := scoring.Combination{Families: map[string]scoring.FamilyModel{}}
-	for name, m := range whole.Families {
+	deaf := scoring.Combination{Models: map[string]scoring.Model{}}
+	for name, m := range whole.Models {
 		if name == scoring.Code.String() {
 			m.Full = scoring.Boost{}
 		}
-		deaf.Families[name] = m
+		deaf.Models[name] = m
 	}
 	spent := func(c *scoring.Combination, family scoring.Family, price int) int {
 		segments := slices.Clone(passages)

@@ -33,7 +33,7 @@ func (s Scores) Refine(pieces []Piece) ([]float64, error) {
 	rows := c.pieceRows(encoder, s.Values, pieces)
 	needs := make([]float64, len(pieces))
 	for i, p := range pieces {
-		m := c.scorer.combination.Families[c.segments[p.Segment].Family.String()]
+		m := c.scorer.combination.Models[c.segments[p.Segment].Family.String()]
 		needs[i] = rounded(logistic(m.Piece.logOdds(&rows[i], nil)))
 	}
 	return needs, nil

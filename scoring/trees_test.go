@@ -33,7 +33,7 @@ func TestTreesAreReadAsTheyAreWritten(t *testing.T) {
 func TestContributionsAddUp(t *testing.T) {
 	model := `{"cheap":{"bias":-1,"scale":2,"trees":["0.5 bm25<0.5 ? 0 : 1","0 coverage<0.5 ? -1 : 1"]},
 		"full":{"bias":0.25,"scale":1,"trees":["0 gain<0 ? -1 : 1","0.25 bm25<0.5 ? -1 : 1"]},"piece":{"scale":1,"trees":["0"]}}`
-	c, err := scoring.ParseCombination([]byte(`{"families":{"prose":` + model + `,"code":` + model + `,"records":` + model + `}}`))
+	c, err := scoring.ParseCombination([]byte(`{"models":{"prose":` + model + `,"code":` + model + `,"records":` + model + `,"completion":` + model + `}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +56,36 @@ func TestContributionsAddUp(t *testing.T) {
 	}
 }
 
+// TestModelOf: a question about code and code that goes on are asked of two models, other texts of their family's whatever asks.
+func TestModelOf(t *testing.T) {
+	always := func(bias string) string {
+		return `{"cheap":{"bias":` + bias + `,"scale":1,"trees":["0"]},"full":{"scale":1},"piece":{"scale":1,"trees":["0"]}}`
+	}
+	c, err := scoring.ParseCombination([]byte(`{"models":{"prose":` + always("-2") + `,"code":` + always("-1") + `,"records":` + always("1") + `,"completion":` + always("2") + `}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scorer := newScorer(t, "default", scoring.Options{Combination: c})
+	const question, lines = "Where is the harbour's depth computed?", "func depth() int {\n\ttide := now()\n\treturn tide"
+	for _, test := range []struct {
+		query  string
+		family scoring.Family
+		bias   float64
+	}{
+		{question, scoring.Prose, -2},
+		{question, scoring.Code, -1},
+		{question, scoring.Records, 1},
+		{lines, scoring.Prose, -2},
+		{lines, scoring.Code, 2},
+		{lines, scoring.Records, 1},
+	} {
+		segments := []scoring.Segment{{Text: "func now() int { return 3 }\n", TextName: "tide.go", Family: test.family}}
+		if got, want := score(t, scorer, test.query, segments).Values[0], 1/(1+math.Exp(-test.bias)); math.Abs(got-want) > 1e-3 {
+			t.Errorf("%s for %.20q: probability %v, want that of the bias %v, %v", test.family, test.query, got, test.bias, want)
+		}
+	}
+}
+
 func TestCombinationInTheRepository(t *testing.T) {
 	c, err := scoring.DefaultCombination()
 	if err != nil {
@@ -69,10 +99,10 @@ func TestCombinationInTheRepository(t *testing.T) {
 		t.Errorf("it holds %d bytes", len(file))
 	}
 	again, err := scoring.ParseCombination(file)
-	if err != nil || len(again.Families) != len(c.Families) {
+	if err != nil || len(again.Models) != len(c.Models) {
 		t.Errorf("it cannot be read back: %v", err)
 	}
-	if _, err := scoring.ParseCombination([]byte(`{"families":{}}`)); err == nil {
-		t.Error("a combination without families is read")
+	if _, err := scoring.ParseCombination([]byte(`{"models":{}}`)); err == nil {
+		t.Error("a combination without models is read")
 	}
 }

@@ -14,8 +14,8 @@ func isLoneCompletion(c Case) bool {
 	return isCompletion(c) && len(c.Texts) == 1 && len(c.Answers) > 0
 }
 
-// conditionLines is how many of the lines before the cursor are read after each candidate. In code_infile the twenty of a query
-// are most of what is read: all of them about double the cost.
+// conditionLines is how many of the lines before the cursor are read after each candidate. With all twenty of a query half as
+// much again is read of code_infile.
 const conditionLines = 8
 
 // continuationGains returns for each candidate how much likelier, in nats, it makes the code that really follows the cursor:

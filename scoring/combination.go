@@ -98,7 +98,7 @@ func (b *Boost) logOdds(r *row, parts *row) float64 {
 
 // probability returns how likely a segment of the family with these features is needed.
 func (c *Combination) probability(family Family, r *row, parts *row) float64 {
-	m := c.Models[ModelOf(family.String(), r[:])]
+	m := c.model(family, r)
 	if r.read() && len(m.Full.Trees) > 0 {
 		return logistic(m.Full.logOdds(r, parts))
 	}
@@ -107,7 +107,12 @@ func (c *Combination) probability(family Family, r *row, parts *row) float64 {
 
 // reads reports whether what the decoder says of a segment of the family with these features changes anything.
 func (c *Combination) reads(family Family, r *row) bool {
-	return len(c.Models[ModelOf(family.String(), r[:])].Full.Trees) > 0
+	return len(c.model(family, r).Full.Trees) > 0
+}
+
+// model returns the model that is asked about a segment of the family with these features.
+func (c *Combination) model(family Family, r *row) Model {
+	return c.Models[ModelOf(family.String(), r[:])]
 }
 
 // logistic turns log-odds into a probability.
